@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make            build/firn and build/firn-fcgi
+# make run        install what is missing, build, serve on localhost:8080
+# make test       install what is missing, run every test
+# make help       the rest
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+VARIANT ?= release
+B := build/$(VARIANT)
+
+CC ?= gcc
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+
+# --- sources: listed, so that adding one is a decision that someone reviews
+
+BASE_SRC := \
+	core/base/arena.c \
+	core/base/buf.c \
+	core/base/digest.c \
+	core/base/err.c \
+	core/base/json.c \
+	core/base/mem.c \
+	core/base/sink.c \
+	core/base/strmap.c
+
+SYS_SRC := \
+	core/sys/fs.c \
+	core/sys/log.c \
+	core/sys/proc.c
+
+MODEL_SRC :=
+
+PACK_SRC :=
+
+STORE_SRC :=
+
+CORE_SRC :=
+
+FCGI_SRC :=
+
+FCGI_MAIN :=
+
+FIRN_SRC :=
+
+UNIT_TESTS := \
+	tests/unit/test_base.c \
+	tests/unit/test_proc.c
+
+# --- flags
+
+STD := -std=c17 -D_GNU_SOURCE -fno-common -fvisibility=hidden
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wformat=2 -Wundef \
+	-Wwrite-strings -Wcast-qual -Wpointer-arith -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wconversion \
+	-Wimplicit-fallthrough -Wswitch-enum -Wnull-dereference \
+	-Wdouble-promotion \
+	-Werror=implicit-function-declaration \
+	-Werror=incompatible-pointer-types -Werror=int-conversion \
+	-Werror=return-type -Werror=format-security
+WARN_GCC := -Wlogical-op -Wduplicated-cond -Wduplicated-branches \
+	-Wjump-misses-init -Walloc-zero -Wtrampolines
+WARN_CLANG := -Wcomma -Wunreachable-code-aggressive
+
+# $(call try,FLAG...): those that this compiler takes
+try = $(foreach f,$(1),$(shell $(CC) -Werror $(f) -x c -c /dev/null \
+	-o /dev/null 2>/dev/null && echo $(f)))
+
+ifeq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
+WARN += $(WARN_GCC)
+else
+WARN += $(WARN_CLANG)
+endif
+ifeq ($(WERROR),1)
+WARN += -Werror
+endif
+
+HARDEN := -fstack-protector-strong -fstack-clash-protection \
+	-fno-delete-null-pointer-checks -fno-strict-overflow
+ifeq ($(VARIANT),release)
+OPT := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fPIE $(HARDEN) \
+	$(call try,-fcf-protection=full -ftrivial-auto-var-init=zero \
+	-fstrict-flex-arrays=3)
+LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs,--as-needed
+else ifeq ($(VARIANT),asan)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+LINK := -fsanitize=address,undefined
+else ifeq ($(VARIANT),tsan)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+LINK := -fsanitize=thread
+else ifeq ($(VARIANT),valgrind)
+OPT := -O1 -g
+LINK :=
+else ifeq ($(VARIANT),coverage)
+OPT := -O0 -g --coverage
+LINK := --coverage
+else
+$(error VARIANT is one of release asan tsan valgrind coverage)
+endif
+
+CPPFLAGS_ALL := -I. -include core/base/banned.h \
+	-DFIRN_VERSION='"$(VERSION)"' $(CPPFLAGS)
+CFLAGS_ALL := $(STD) $(WARN) $(OPT) -pthread $(CFLAGS)
+LDFLAGS_ALL := $(LINK) -pthread $(LDFLAGS)
+
+LIBS_BASE := -lyajl -lcrypto
+LIBS_PACK := -ldeflate -lzstd -lz
+LIBS_ALL := $(LIBS_PACK) -lsqlite3 -lcurl $(LIBS_BASE)
+
+# --- objects, one static library a directory, so that the linker proves who
+#     depends on whom
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+LIB_BASE := $(B)/libbase.a
+LIB_SYS := $(B)/libsys.a
+LIB_MODEL := $(B)/libmodel.a
+LIB_PACK := $(B)/libpack.a
+LIB_STORE := $(B)/libstore.a
+LIB_CORE := $(B)/libcore.a
+LIB_FCGI := $(B)/libfcgi_firn.a
+# in link order: each needs only what stands behind it
+LIBS_FIRN := $(LIB_CORE) $(LIB_STORE) $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) \
+	$(LIB_BASE)
+
+UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_TESTS))
+ALL_SRC := $(BASE_SRC) $(SYS_SRC) $(MODEL_SRC) $(PACK_SRC) $(STORE_SRC) \
+	$(CORE_SRC) $(FCGI_SRC) $(FCGI_MAIN) $(FIRN_SRC)
+ALL_HDR = $(shell git ls-files -co --exclude-standard '*.h')
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: build/firn build/firn-fcgi
+
+build/firn build/firn-fcgi: build/%: $(B)/%
+	@ln -sfn $(VARIANT)/$* $@
+
+# objects are made anew when the flags change
+$(B)/flags: FORCE
+	@mkdir -p $(B)
+	@echo '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)' | cmp -s - $@ || \
+		echo '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(LIB_BASE): $(call obj,$(BASE_SRC))
+$(LIB_SYS): $(call obj,$(SYS_SRC))
+$(LIB_MODEL): $(call obj,$(MODEL_SRC))
+$(LIB_PACK): $(call obj,$(PACK_SRC))
+$(LIB_STORE): $(call obj,$(STORE_SRC))
+$(LIB_CORE): $(call obj,$(CORE_SRC))
+$(LIB_FCGI): $(call obj,$(FCGI_SRC))
+$(B)/%.a:
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/firn-fcgi: $(call obj,$(FCGI_MAIN)) $(LIB_FCGI) $(LIBS_FIRN)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lfcgi $(LIBS_ALL)
+
+$(B)/firn: $(call obj,$(FIRN_SRC)) $(LIBS_FIRN)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
+
+# --- unit tests: each is linked with no more than its room may know
+
+$(B)/tests/%: $(B)/tests/unit/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS)
+
+$(B)/tests/test_base: $(LIB_BASE)
+$(B)/tests/test_base: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
+
+.PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
+
+.PHONY: unit
+unit: $(UNIT_BIN)
+	tests/support/run-tap $(UNIT_BIN)
+
+# --- checks
+
+.PHONY: check-headers check-layers format format-check
+check-headers:
+	tests/lint/check-headers '$(CC)' '$(CPPFLAGS_ALL) $(STD)' $(ALL_HDR)
+check-layers:
+	tests/lint/check-layers tests/lint/layers.txt
+
+FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	clang-format --dry-run --Werror $(FORMATTED)
+
+.PHONY: asan tsan
+asan tsan:
+	$(MAKE) VARIANT=$@ unit
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(patsubst %.o,%.d,$(call obj,$(ALL_SRC)))
+-include $(patsubst tests/unit/%.c,$(B)/tests/unit/%.d,$(UNIT_TESTS))

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_BASE_BANNED_H
+#define FIRN_BASE_BANNED_H
+
+/*
+ * Functions that are easy to get wrong become errors. Every compilation
+ * includes this first (-include); what to use instead stands beside each.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strncpy strcat strncat stpcpy /* buf.h */
+#pragma GCC poison sprintf vsprintf                     /* buf_printf */
+#pragma GCC poison strtok                               /* str_cut */
+#pragma GCC poison gmtime localtime ctime asctime       /* gmtime_r */
+#pragma GCC poison atoi atol atoll                      /* str_to_u64 */
+#pragma GCC poison system popen                         /* proc.h */
+#pragma GCC poison mktemp tmpnam                        /* fs.h */
+
+#endif
