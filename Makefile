@@ -32,7 +32,8 @@ SYS_SRC := \
 	core/sys/log.c \
 	core/sys/proc.c
 
-MODEL_SRC :=
+MODEL_SRC := \
+	core/model/compression.c
 
 PACK_SRC :=
 

@@ -11,6 +11,16 @@
 #include <string.h>
 #include <time.h>
 
+/* Some are macros, which clang won't poison. */
+#undef strcpy
+#undef strncpy
+#undef strcat
+#undef strncat
+#undef stpcpy
+#undef sprintf
+#undef vsprintf
+#undef strtok
+
 #pragma GCC poison strcpy strncpy strcat strncat stpcpy /* buf.h */
 #pragma GCC poison sprintf vsprintf                     /* buf_printf */
 #pragma GCC poison strtok                               /* str_cut */

@@ -41,7 +41,7 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 PRINTF(2, 3) void buf_printf(struct buf *b, const char *fmt, ...);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+PRINTF(2, 0) void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
 
 /* Cut to n bytes; n is not larger than the length. */
 void buf_truncate(struct buf *b, size_t n);

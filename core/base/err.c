@@ -21,6 +21,7 @@ trim_utf8(char *s, size_t cap, size_t wanted)
 	s[n] = '\0';
 }
 
+PRINTF(2, 0)
 static void
 set_text(struct err *e, const char *fmt, va_list ap)
 {

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_PACK_PACK_H
+#define FIRN_PACK_PACK_H
+
+/*
+ * Store paths in, the bytes of a layer out:
+ *
+ *	entries -> tar -> SHA-256 (diff ID) -> compress -> SHA-256 (digest) ->
+ *out
+ *
+ * The same input gives the same bytes on every machine and for any number of
+ * threads: entries sorted by byte order, names relative ("nix/store/..."),
+ * mtime 1, uid and gid 0, no names of users, modes from the store (0444 or
+ * 0555; directories 0555), hard links as separate files, the parents nix/ and
+ * nix/store/ first with mode 0755. A change of the bytes changes
+ * PACK_FORMAT. Memory does not grow with the layer.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/model/compression.h"
+#include "core/model/layers.h"
+
+struct err;
+struct pack_pool;
+struct sink;
+
+#define PACK_FORMAT 1u
+
+/* What the image itself brings, beside store paths: made up, not read. */
+enum pack_entry_type {
+	PACK_DIR,
+	PACK_FILE,
+	PACK_SYMLINK,
+};
+
+struct pack_entry {
+	enum pack_entry_type type;
+	unsigned mode;      /* permission bits; ignored for links */
+	const char *name;   /* relative, no trailing slash, e.g. "etc/passwd" */
+	const char *target; /* PACK_SYMLINK */
+	const char *data;   /* PACK_FILE */
+	size_t n;           /* bytes of data */
+};
+
+struct pack_input {
+	/* Sorted by name in byte order; parents before children. */
+	const struct pack_entry *entries;
+	size_t n_entries;
+
+	/* Store paths, sorted, without repetition. */
+	const char *const *paths;
+	size_t n_paths;
+
+	/*
+	 * Where "/" of the store paths is: "" normally, another directory
+	 * for a store that lives elsewhere.
+	 */
+	const char *root;
+
+	struct compression compression;
+};
+
+/*
+ * Threads that compress, shared by everything that is packed at a time.
+ * Safe to use from any thread.
+ */
+struct pack_pool *pack_pool_new(unsigned threads);
+void pack_pool_free(struct pack_pool *p);
+
+/*
+ * Pack one layer into out, which is finished but not freed. Blocks; may run
+ * on several threads at once. A file that is unreadable, vanishes or changes
+ * its size meanwhile is ERR_SYSTEM, as is any failure of out.
+ */
+MUST_CHECK int pack_layer(struct pack_pool *p, const struct pack_input *in,
+			  struct sink *out, struct layer *ret, struct err *e);
+
+/*
+ * What the bytes depend on beside the paths: PACK_FORMAT, compressor, level,
+ * block size, library and its version. Part of every layer key. Written to
+ * buf, which PACK_ID_CAP bytes are enough for.
+ */
+#define PACK_ID_CAP 128
+void pack_id(const struct compression *c, char buf[PACK_ID_CAP]);
+
+#endif
