@@ -33,7 +33,8 @@ SYS_SRC := \
 	core/sys/proc.c
 
 MODEL_SRC := \
-	core/model/compression.c
+	core/model/compression.c \
+	core/model/source.c
 
 PACK_SRC :=
 

@@ -26,7 +26,10 @@
 #pragma GCC poison strtok                               /* str_cut */
 #pragma GCC poison gmtime localtime ctime asctime       /* gmtime_r */
 #pragma GCC poison atoi atol atoll                      /* str_to_u64 */
-#pragma GCC poison system popen                         /* proc.h */
 #pragma GCC poison mktemp tmpnam                        /* fs.h */
+
+/* A field may be called system (Nix's word); a call of it is an error. */
+#define system(command) banned_use_proc_h_instead(command)
+#define popen(command, mode) banned_use_proc_h_instead(command, mode)
 
 #endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_CONFIG_H
+#define FIRN_CONFIG_H
+
+/*
+ * The environment, read once at start into a struct that never changes.
+ * One table in config.c names every variable, its alias, its default and
+ * its reader; firn.env(5) documents the same table, and a test compares.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/model/compression.h"
+#include "core/model/layers.h"
+#include "core/model/source.h"
+#include "core/sys/log.h"
+
+struct err;
+struct platform;
+
+#define CONFIG_PLATFORMS_MAX 4
+
+struct config {
+	struct source source; /* exactly one is configured */
+	const char *channel_url;
+	bool offline;
+	uint64_t nix_timeout_s;
+	uint64_t resolve_ttl_s;
+	const struct platform *platforms[CONFIG_PLATFORMS_MAX];
+	size_t n_platforms; /* the first is the default */
+
+	const char *storage_backend;
+	const char *storage_path;
+	const char *state_path;
+
+	const char *popularity_url; /* NULL: none */
+	uint64_t layer_budget;
+	enum layer_algorithm layer_algorithm;
+	struct compression compression;
+
+	uint64_t max_builds;
+	uint64_t max_queue;
+	uint64_t pack_threads;
+	uint64_t hold_s;
+	uint64_t hops;
+	uint64_t final_hold_s;
+	uint64_t waiters;
+	uint64_t threads;
+	const char *listen; /* NULL: the socket that we inherited */
+	enum log_level log_level;
+
+	const char *nix_dir; /* where our Nix expressions are */
+};
+
+/*
+ * Read envp (as environ). Unknown FIRN_* variables, bad values, and none or
+ * several package sources are ERR_INVALID, which says which and why. Free
+ * with config_free.
+ */
+MUST_CHECK int config_read(const char *const *envp, struct config **ret,
+			   struct err *e);
+void config_free(struct config *c);
+
+/*
+ * Walk the table, for the manual's test and `firn doctor`: name, alias (may
+ * be NULL), default as written (may be NULL). False after the last.
+ */
+bool config_variable(size_t i, const char **ret_name, const char **ret_alias,
+		     const char **ret_default);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_NIX_H
+#define FIRN_NIX_H
+
+/*
+ * Runs Nix: evaluates attribute paths to derivations, realises them, reads
+ * their closure. Nothing else starts Nix, and names reach it as data only.
+ *
+ * The three steps are apart so that a caller can stop after each: what an
+ * evaluation tells may be enough to find an image that is there already.
+ * Every function blocks, and may run on any thread at any time.
+ *
+ * Failures, with a text for the person who asked: ERR_NOT_FOUND (no such
+ * package, with near names), ERR_DENIED (unfree, insecure, broken, wrong
+ * platform, limits), ERR_BUILD (evaluation or build failed; the detail holds
+ * the log's end), ERR_TIMEOUT; and for the operator: ERR_UPSTREAM (Nix is
+ * missing or its daemon gone, a substituter can't be reached), ERR_SYSTEM.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/model/graph.h"
+#include "core/model/source.h"
+
+struct arena;
+struct err;
+struct nix;
+
+struct nix_options {
+	const char *expressions; /* directory of our Nix expressions */
+	const char *state_path;  /* GC roots and Nix's caches go below it */
+	uint64_t timeout_s;      /* for any one builder */
+	uint64_t eval_timeout_s; /* for an evaluation */
+	bool offline;
+};
+
+/* Checks that Nix is there and which version; logs it. */
+MUST_CHECK int nix_open(const struct nix_options *o, struct nix **ret,
+			struct err *e);
+void nix_free(struct nix *n);
+
+/* Does Nix answer (its daemon, its store)? For /readyz. */
+MUST_CHECK int nix_check(struct nix *n, struct err *e);
+
+/* What a build tells while it runs. Lives as long as the call. */
+struct nix_watch {
+	const atomic_bool *cancel; /* end it; may be NULL */
+	/* A line of Nix's or a builder's log. May be NULL. */
+	void (*on_line)(void *ctx, const char *line, size_t n);
+	void *ctx;
+};
+
+struct nix_request {
+	const struct source *source;
+	const struct revision *revision;
+	const char *system; /* "x86_64-linux" */
+	const char *const *packages;
+	size_t n_packages;
+};
+
+/* One output of one package. */
+struct nix_output {
+	const char *attribute; /* as resolved: "xorg.xev" */
+	const char *name;      /* of the derivation: "git-2.39.5" */
+	const char *drv;       /* store path of the derivation */
+	const char *output;    /* "out" */
+	const char *path;      /* store path, as evaluated or as realised */
+};
+
+struct nix_outputs {
+	struct nix_output *v; /* sorted by path, each path once */
+	size_t n;
+};
+
+/* Which outputs does the request mean? Builds and fetches nothing. */
+MUST_CHECK int nix_evaluate(struct nix *n, struct arena *a,
+			    const struct nix_request *r,
+			    const struct nix_watch *w, struct nix_outputs *ret,
+			    struct err *e);
+
+/*
+ * Build or fetch the outputs, and hold them with a GC root until
+ * nix_root_free. *ret has the paths as realised.
+ */
+struct nix_root;
+MUST_CHECK int nix_realise(struct nix *n, struct arena *a,
+			   const struct nix_outputs *outputs,
+			   const struct nix_watch *w, struct nix_outputs *ret,
+			   struct nix_root **ret_root, struct err *e);
+void nix_root_free(struct nix_root *take_root);
+
+/* The closure of realised outputs. */
+MUST_CHECK int nix_closure(struct nix *n, struct arena *a,
+			   const struct nix_outputs *outputs,
+			   const struct nix_watch *w, struct graph *ret,
+			   struct err *e);
+
+#endif
