@@ -34,6 +34,8 @@ SYS_SRC := \
 
 MODEL_SRC := \
 	core/model/compression.c \
+	core/model/graph.c \
+	core/model/layers.c \
 	core/model/source.c
 
 PACK_SRC :=
