@@ -28,12 +28,14 @@ BASE_SRC := \
 	core/base/strmap.c
 
 SYS_SRC := \
+	core/sys/fingerprint.c \
 	core/sys/fs.c \
 	core/sys/log.c \
 	core/sys/proc.c
 
 MODEL_SRC := \
 	core/model/compression.c \
+	core/model/image.c \
 	core/model/graph.c \
 	core/model/layers.c \
 	core/model/source.c
@@ -42,7 +44,8 @@ PACK_SRC :=
 
 STORE_SRC :=
 
-CORE_SRC :=
+CORE_SRC := \
+	core/resolve.c
 
 FCGI_SRC :=
 
@@ -52,6 +55,7 @@ FIRN_SRC :=
 
 UNIT_TESTS := \
 	tests/unit/test_base.c \
+	tests/unit/test_image.c \
 	tests/unit/test_proc.c
 
 # --- flags
@@ -180,6 +184,8 @@ $(B)/tests/%: $(B)/tests/unit/%.o
 
 $(B)/tests/test_base: $(LIB_BASE)
 $(B)/tests/test_base: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
+$(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
 

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/sys/fingerprint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "core/base/buf.h"
+#include "core/base/digest.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/sys/fs.h"
+
+/* How long after a change another one may have the same time. */
+#define RACY_SECONDS 2
+
+struct walk {
+	struct hasher hash;
+	size_t files;
+	time_t newest;
+};
+
+static void
+add_times(struct walk *w, const struct stat *st)
+{
+	hasher_field_u64(&w->hash, (uint64_t)st->st_mtim.tv_sec);
+	hasher_field_u64(&w->hash, (uint64_t)st->st_mtim.tv_nsec);
+	hasher_field_u64(&w->hash, (uint64_t)st->st_ctim.tv_sec);
+	hasher_field_u64(&w->hash, (uint64_t)st->st_ctim.tv_nsec);
+	if (st->st_ctim.tv_sec > w->newest)
+		w->newest = st->st_ctim.tv_sec;
+}
+
+static int
+add_entry(struct walk *w, const FTSENT *f, size_t root, struct err *e)
+{
+	AUTO(buf) struct buf target = BUF_INIT;
+
+	if (++w->files > FINGERPRINT_MAX_FILES)
+		return err_set(e, ERR_SYSTEM, "more than %u files",
+			       FINGERPRINT_MAX_FILES);
+	hasher_field_str(&w->hash, f->fts_path + root);
+	hasher_field_u64(&w->hash, f->fts_statp->st_mode);
+	hasher_field_u64(&w->hash, (uint64_t)f->fts_statp->st_size);
+	add_times(w, f->fts_statp);
+	if (f->fts_info == FTS_SL || f->fts_info == FTS_SLNONE) {
+		if (fs_readlink(AT_FDCWD, f->fts_accpath, &target, e) < 0)
+			return -1;
+		hasher_field(&w->hash, target.p, target.len);
+	}
+	return 0;
+}
+
+static int
+by_name(const FTSENT **a, const FTSENT **b)
+{
+	return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static int
+walk_tree(struct walk *w, const char *path, struct err *e)
+{
+	AUTO(mem) char *copy = xstrdup(path);
+	char *const roots[] = {copy, NULL};
+	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+	const FTSENT *f;
+	int r = 0;
+
+	if (!fts)
+		return err_set_errno(e, ERR_SYSTEM, errno, "read");
+	for (errno = 0; r == 0 && (f = fts_read(fts)) != NULL; errno = 0) {
+		if (f->fts_info == FTS_DNR || f->fts_info == FTS_ERR ||
+		    f->fts_info == FTS_NS)
+			r = err_set_errno(e, ERR_SYSTEM, f->fts_errno,
+					  "read %s", f->fts_path);
+		else if (f->fts_info != FTS_DP)
+			r = add_entry(w, f, strlen(path), e);
+	}
+	if (r == 0 && errno != 0)
+		r = err_set_errno(e, ERR_SYSTEM, errno, "read");
+	(void)fts_close(fts);
+	return r;
+}
+
+int
+fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP], struct err *e)
+{
+	struct walk w = {.files = 0};
+	char hex[DIGEST_HEX_CAP];
+	struct digest d;
+	int r;
+
+	hasher_init(&w.hash);
+	r = walk_tree(&w, path, e);
+	if (r == 0 && w.newest + RACY_SECONDS >= time(NULL)) {
+		char nonce[33];
+
+		fs_random_hex(nonce);
+		hasher_field_str(&w.hash, nonce);
+	}
+	hasher_finish(&w.hash, &d);
+	hasher_release(&w.hash);
+	if (r < 0)
+		return err_wrap(e, "fingerprint of %s", path);
+	digest_hex(&d, hex);
+	(void)snprintf(ret, FINGERPRINT_CAP, "tree-%.40s", hex);
+	return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_SYS_FINGERPRINT_H
+#define FIRN_SYS_FINGERPRINT_H
+
+/*
+ * A cheap name for the state of a directory tree: a hash over names, types,
+ * modes, sizes, link targets, and modification and change times of all that
+ * is in it, without reading a file.
+ *
+ * Equal fingerprints mean equal trees: the kernel sets the change time and
+ * nobody can set it back. Different ones mean nothing (a touched file has a
+ * new one). Since clocks tick, a tree with a change in the last two seconds
+ * gets a fingerprint that no second call will give again.
+ */
+#include "core/base/attr.h"
+
+struct err;
+
+/* "tree-" and 40 hex digits. */
+#define FINGERPRINT_CAP 48
+
+/*
+ * A tree of more than FINGERPRINT_MAX_FILES entries is ERR_SYSTEM, as is one
+ * that can't be read.
+ */
+#define FINGERPRINT_MAX_FILES 2000000u
+
+MUST_CHECK int fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP],
+				struct err *e);
+
+#endif
