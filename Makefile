@@ -42,7 +42,9 @@ MODEL_SRC := \
 
 PACK_SRC :=
 
-STORE_SRC :=
+STORE_SRC := \
+	core/store/store.c \
+	core/store/store_fs.c
 
 CORE_SRC := \
 	core/resolve.c
@@ -56,7 +58,8 @@ FIRN_SRC :=
 UNIT_TESTS := \
 	tests/unit/test_base.c \
 	tests/unit/test_image.c \
-	tests/unit/test_proc.c
+	tests/unit/test_proc.c \
+	tests/unit/test_store.c
 
 # --- flags
 
@@ -188,6 +191,9 @@ $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
+	$(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/store/store.h"
+
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/store/store_impl.h"
+
+int
+store_open(const char *backend, const char *path, struct store **ret,
+	   struct err *e)
+{
+	if (strcmp(backend, "filesystem") == 0)
+		return store_fs_open(path, ret, e);
+	return err_set(e, ERR_INVALID, "there is no storage backend \"%s\"",
+		       backend);
+}
+
+void
+store_free(struct store *st)
+{
+	if (st)
+		st->ops->free(st);
+}
+
+int
+store_has(struct store *st, const struct digest *d, bool *ret_found,
+	  uint64_t *ret_size, struct err *e)
+{
+	return st->ops->has(st, d, ret_found, ret_size, e);
+}
+
+int
+store_begin(struct store *st, struct sink **ret_staged, struct err *e)
+{
+	return st->ops->begin(st, ret_staged, e);
+}
+
+int
+store_commit(struct store *st, struct sink *take_staged, const struct digest *d,
+	     struct err *e)
+{
+	return st->ops->commit(st, take_staged, d, e);
+}
+
+void
+store_discard(struct store *st, struct sink *take_staged)
+{
+	if (take_staged)
+		st->ops->discard(st, take_staged);
+}
+
+int
+store_put(struct store *st, const void *p, size_t n, struct digest *ret,
+	  struct err *e)
+{
+	struct sink *staged = NULL;
+
+	digest_of(p, n, ret);
+	if (store_begin(st, &staged, e) < 0)
+		return -1;
+	if (sink_write(staged, p, n, e) < 0 || sink_finish(staged, e) < 0) {
+		store_discard(st, staged);
+		return -1;
+	}
+	return store_commit(st, staged, ret, e);
+}
+
+int
+store_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
+	   struct err *e)
+{
+	size_t start = to->len;
+	struct digest got;
+
+	if (st->ops->read(st, d, max, to, e) < 0)
+		return -1;
+	digest_of(to->p + start, to->len - start, &got);
+	if (!digest_eq(&got, d)) {
+		char text[DIGEST_TEXT_CAP];
+
+		buf_truncate(to, start);
+		digest_text(d, text);
+		return err_set(e, ERR_SYSTEM,
+			       "the blob %s is damaged in storage", text);
+	}
+	return 0;
+}
+
+int
+store_locate(struct store *st, const struct digest *d,
+	     struct store_location *ret, struct err *e)
+{
+	return st->ops->locate(st, d, ret, e);
+}
+
+/* Names become paths and URLs: one directory, no dots, nothing odd. */
+static int
+check_record_name(const char *name, struct err *e)
+{
+	size_t slashes = 0;
+
+	for (const char *p = name; *p; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') ||
+			     (*p >= '0' && *p <= '9') || *p == '-';
+
+		if (*p == '/' && p > name && p[1])
+			slashes++;
+		else if (!plain)
+			slashes = 2;
+	}
+	if (slashes != 1 || strlen(name) > 200)
+		return err_set(e, ERR_SYSTEM, "bad name of a record: %s", name);
+	return 0;
+}
+
+int
+store_put_record(struct store *st, const char *name, const void *p, size_t n,
+		 struct err *e)
+{
+	if (check_record_name(name, e) < 0)
+		return -1;
+	if (n > STORE_RECORD_MAX)
+		return err_set(e, ERR_SYSTEM, "the record %s is too large",
+			       name);
+	return st->ops->put_record(st, name, p, n, e);
+}
+
+int
+store_get_record(struct store *st, const char *name, bool *ret_found,
+		 struct buf *to, struct err *e)
+{
+	*ret_found = false;
+	if (check_record_name(name, e) < 0)
+		return -1;
+	return st->ops->get_record(st, name, ret_found, to, e);
+}
+
+int
+store_check(struct store *st, struct err *e)
+{
+	return st->ops->check(st, e);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/store_mem.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/vec.h"
+#include "core/store/store_impl.h"
+
+/* A blob, named by its digest's text, or a record, by its name. */
+struct item {
+	char *name;
+	struct buf data;
+};
+
+struct store_mem {
+	struct store base;
+	pthread_mutex_t lock;
+	bool fail_write;
+	struct {
+		VEC(struct item);
+	} items;
+};
+
+struct staged {
+	struct sink base;
+	struct store_mem *store;
+	struct buf data;
+};
+
+static struct store_mem *
+mem_of(struct store *st)
+{
+	return (struct store_mem *)st;
+}
+
+/* With the lock held. */
+static struct item *
+find(struct store_mem *m, const char *name)
+{
+	for (size_t i = 0; i < m->items.n; i++)
+		if (strcmp(m->items.v[i].name, name) == 0)
+			return &m->items.v[i];
+	return NULL;
+}
+
+static void
+put(struct store_mem *m, const char *name, const void *p, size_t n)
+{
+	struct item *it;
+
+	(void)pthread_mutex_lock(&m->lock);
+	it = find(m, name);
+	if (!it) {
+		vec_push(&m->items, ((struct item){xstrdup(name), BUF_INIT}));
+		it = &m->items.v[m->items.n - 1];
+	}
+	buf_clear(&it->data);
+	buf_add(&it->data, p, n);
+	(void)pthread_mutex_unlock(&m->lock);
+}
+
+static bool
+get(struct store_mem *m, const char *name, struct buf *to, uint64_t *ret_size)
+{
+	struct item *it;
+
+	(void)pthread_mutex_lock(&m->lock);
+	it = find(m, name);
+	if (it && to)
+		buf_add(to, it->data.p, it->data.len);
+	if (it && ret_size)
+		*ret_size = it->data.len;
+	(void)pthread_mutex_unlock(&m->lock);
+	return it != NULL;
+}
+
+static int
+staged_write(struct sink *s, const void *p, size_t n, struct err *e)
+{
+	struct staged *t = (struct staged *)s;
+
+	if (t->store->fail_write) {
+		t->store->fail_write = false;
+		return err_set(e, ERR_SYSTEM, "no space left (for a test)");
+	}
+	buf_add(&t->data, p, n);
+	return 0;
+}
+
+static int
+staged_finish(struct sink *s UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+static void
+staged_free(struct sink *s)
+{
+	buf_release(&((struct staged *)s)->data);
+	free(s);
+}
+
+static const struct sink_ops staged_ops = {
+	.write = staged_write,
+	.finish = staged_finish,
+	.free = staged_free,
+};
+
+static int
+mem_begin(struct store *st, struct sink **ret_staged, struct err *e UNUSED)
+{
+	struct staged *t = xcalloc(1, sizeof(*t));
+
+	t->base.ops = &staged_ops;
+	t->store = mem_of(st);
+	buf_init(&t->data);
+	*ret_staged = &t->base;
+	return 0;
+}
+
+static int
+mem_commit(struct store *st, struct sink *take_staged, const struct digest *d,
+	   struct err *e UNUSED)
+{
+	AUTO(sink) struct sink *s = take_staged;
+	struct staged *t = (struct staged *)s;
+	char name[DIGEST_TEXT_CAP];
+
+	digest_text(d, name);
+	put(mem_of(st), name, t->data.p, t->data.len);
+	return 0;
+}
+
+static void
+mem_discard(struct store *st UNUSED, struct sink *take_staged)
+{
+	sink_free(take_staged);
+}
+
+static int
+mem_has(struct store *st, const struct digest *d, bool *ret_found,
+	uint64_t *ret_size, struct err *e UNUSED)
+{
+	char name[DIGEST_TEXT_CAP];
+
+	digest_text(d, name);
+	*ret_found = get(mem_of(st), name, NULL, ret_size);
+	return 0;
+}
+
+static int
+mem_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
+	 struct err *e)
+{
+	char name[DIGEST_TEXT_CAP];
+	uint64_t size = 0;
+
+	digest_text(d, name);
+	if (!get(mem_of(st), name, NULL, &size))
+		return err_set(e, ERR_NOT_FOUND, "there is no blob %s", name);
+	if (size > max)
+		return err_set(e, ERR_INVALID, "%s is too large", name);
+	(void)get(mem_of(st), name, to, NULL);
+	return 0;
+}
+
+static int
+mem_locate(struct store *st, const struct digest *d, struct store_location *ret,
+	   struct err *e)
+{
+	char name[DIGEST_TEXT_CAP];
+
+	digest_text(d, name);
+	if (!get(mem_of(st), name, NULL, &ret->size))
+		return err_set(e, ERR_NOT_FOUND, "there is no blob %s", name);
+	ret->where = STORE_URL;
+	(void)snprintf(ret->at, sizeof(ret->at), "http://memory.invalid/%s",
+		       name);
+	return 0;
+}
+
+static int
+mem_put_record(struct store *st, const char *name, const void *p, size_t n,
+	       struct err *e UNUSED)
+{
+	put(mem_of(st), name, p, n);
+	return 0;
+}
+
+static int
+mem_get_record(struct store *st, const char *name, bool *ret_found,
+	       struct buf *to, struct err *e UNUSED)
+{
+	*ret_found = get(mem_of(st), name, to, NULL);
+	return 0;
+}
+
+static int
+mem_check(struct store *st UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+static void
+mem_free(struct store *st)
+{
+	struct store_mem *m = mem_of(st);
+
+	for (size_t i = 0; i < m->items.n; i++) {
+		free(m->items.v[i].name);
+		buf_release(&m->items.v[i].data);
+	}
+	vec_release(&m->items);
+	(void)pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static const struct store_ops mem_ops = {
+	.name = "memory",
+	.has = mem_has,
+	.begin = mem_begin,
+	.commit = mem_commit,
+	.discard = mem_discard,
+	.read = mem_read,
+	.locate = mem_locate,
+	.put_record = mem_put_record,
+	.get_record = mem_get_record,
+	.check = mem_check,
+	.free = mem_free,
+};
+
+struct store *
+store_mem_new(void)
+{
+	struct store_mem *m = xcalloc(1, sizeof(*m));
+
+	m->base.ops = &mem_ops;
+	(void)pthread_mutex_init(&m->lock, NULL);
+	return &m->base;
+}
+
+void
+store_mem_fail_write(struct store *st)
+{
+	mem_of(st)->fail_write = true;
+}
