@@ -36,6 +36,7 @@ SYS_SRC := \
 MODEL_SRC := \
 	core/model/compression.c \
 	core/model/image.c \
+	core/model/manifest.c \
 	core/model/graph.c \
 	core/model/layers.c \
 	core/model/source.c
@@ -47,7 +48,11 @@ STORE_SRC := \
 	core/store/store_fs.c
 
 CORE_SRC := \
-	core/resolve.c
+	core/config.c \
+	core/flight.c \
+	core/forest.c \
+	core/resolve.c \
+	core/state.c
 
 FCGI_SRC :=
 

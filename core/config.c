@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/config.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/model/image.h"
+
+/* Where `make install` puts our Nix expressions. */
+#ifndef FIRN_NIX_DIR
+#define FIRN_NIX_DIR "/usr/local/share/firn/nix"
+#endif
+
+/* The struct that callers see, and what it points into. */
+struct owned {
+	struct config c;
+	struct arena arena;
+	bool source_set;
+	const char *source_name; /* the variable that set it */
+};
+
+struct variable;
+
+/* Read one value into the struct; s is not empty. */
+typedef int read_fn(struct owned *o, const struct variable *v, const char *s,
+		    struct err *e);
+
+struct variable {
+	const char *name;
+	const char *alias;
+	const char *fallback; /* the default, as one would write it */
+	read_fn *read;
+	size_t offset; /* of the field, where the reader wants one */
+	uint64_t min;
+	uint64_t max;
+	enum source_kind source;
+};
+
+static void *
+field(struct owned *o, const struct variable *v)
+{
+	return (char *)&o->c + v->offset;
+}
+
+static int
+read_text(struct owned *o, const struct variable *v, const char *s,
+	  struct err *e UNUSED)
+{
+	*(const char **)field(o, v) = arena_strdup(&o->arena, s);
+	return 0;
+}
+
+static int
+read_number(struct owned *o, const struct variable *v, const char *s,
+	    struct err *e)
+{
+	uint64_t n;
+
+	if (!str_to_u64(str_of(s), v->max, &n) || n < v->min)
+		return err_set(e, ERR_INVALID,
+			       "a whole number from %llu to %llu is wanted, "
+			       "not \"%s\"",
+			       (unsigned long long)v->min,
+			       (unsigned long long)v->max, s);
+	*(uint64_t *)field(o, v) = n;
+	return 0;
+}
+
+static int
+read_flag(struct owned *o, const struct variable *v, const char *s,
+	  struct err *e)
+{
+	if (strcmp(s, "0") != 0 && strcmp(s, "1") != 0)
+		return err_set(e, ERR_INVALID, "0 or 1 is wanted, not \"%s\"",
+			       s);
+	*(bool *)field(o, v) = s[0] == '1';
+	return 0;
+}
+
+static int
+read_source(struct owned *o, const struct variable *v, const char *s,
+	    struct err *e)
+{
+	if (o->source_set)
+		return err_set(e, ERR_INVALID,
+			       "%s is set too, and only one package source "
+			       "can be",
+			       o->source_name);
+	if (v->source == SOURCE_PATH && s[0] != '/')
+		return err_set(e, ERR_INVALID,
+			       "an absolute path is wanted, not \"%s\"", s);
+	o->source_set = true;
+	o->source_name = v->name;
+	o->c.source.kind = v->source;
+	o->c.source.location = arena_strdup(&o->arena, s);
+	return 0;
+}
+
+static int
+read_directory(struct owned *o, const struct variable *v, const char *s,
+	       struct err *e)
+{
+	if (s[0] != '/')
+		return err_set(e, ERR_INVALID,
+			       "an absolute path is wanted, not \"%s\"", s);
+	return read_text(o, v, s, e);
+}
+
+static int
+read_backend(struct owned *o, const struct variable *v, const char *s,
+	     struct err *e)
+{
+	if (strcmp(s, "filesystem") != 0)
+		return err_set(e, ERR_INVALID,
+			       "the storage backend is filesystem, not \"%s\"",
+			       s);
+	return read_text(o, v, s, e);
+}
+
+static int
+read_platforms(struct owned *o, const struct variable *v UNUSED, const char *s,
+	       struct err *e)
+{
+	struct str rest = str_of(s), part;
+
+	o->c.n_platforms = 0;
+	while (str_cut(&rest, ',', &part)) {
+		char *name = arena_strndup(&o->arena, part.p, part.n);
+		const struct platform *p = platform_find(name);
+
+		if (!p)
+			return err_set(e, ERR_INVALID,
+				       "platforms are linux/amd64 and "
+				       "linux/arm64, not \"%s\"",
+				       name);
+		for (size_t i = 0; i < o->c.n_platforms; i++)
+			if (o->c.platforms[i] == p)
+				return err_set(e, ERR_INVALID,
+					       "%s is listed twice", name);
+		o->c.platforms[o->c.n_platforms++] = p;
+	}
+	return 0;
+}
+
+static int
+read_compression(struct owned *o, const struct variable *v UNUSED,
+		 const char *s, struct err *e)
+{
+	return compression_parse(s, &o->c.compression, e);
+}
+
+static int
+read_algorithm(struct owned *o, const struct variable *v UNUSED, const char *s,
+	       struct err *e)
+{
+	return layers_algorithm_parse(s, &o->c.layer_algorithm, e);
+}
+
+static int
+read_level(struct owned *o, const struct variable *v UNUSED, const char *s,
+	   struct err *e)
+{
+	if (!log_level_parse(s, &o->c.log_level))
+		return err_set(e, ERR_INVALID,
+			       "error, warn, info or debug is wanted, not "
+			       "\"%s\"",
+			       s);
+	return 0;
+}
+
+#define AT(field) .offset = offsetof(struct config, field)
+#define NUMBER(field, lo, hi) \
+	.read = read_number, AT(field), .min = (lo), .max = (hi)
+#define DAY 86400u
+
+/* The table. firn.env(5) is in the same order; tests/lint compares. */
+static const struct variable variables[] = {
+	{"FIRN_CHANNEL", "NIXERY_CHANNEL", NULL, read_source,
+	 .source = SOURCE_CHANNEL},
+	{"FIRN_PKGS_REPO", "NIXERY_PKGS_REPO", NULL, read_source,
+	 .source = SOURCE_GIT},
+	{"FIRN_PKGS_PATH", "NIXERY_PKGS_PATH", NULL, read_source,
+	 .source = SOURCE_PATH},
+	{"FIRN_PKGS_FLAKE", NULL, NULL, read_source, .source = SOURCE_FLAKE},
+	{"FIRN_CHANNEL_URL", NULL,
+	 "https://github.com/NixOS/nixpkgs/archive/%s.tar.gz",
+	 .read = read_text, AT(channel_url)},
+	{"FIRN_OFFLINE", NULL, "0", .read = read_flag, AT(offline)},
+	{"FIRN_NIX_TIMEOUT", "NIX_TIMEOUT", "60",
+	 NUMBER(nix_timeout_s, 1, 7 * DAY)},
+	{"FIRN_NIX_DIR", NULL, FIRN_NIX_DIR, .read = read_directory,
+	 AT(nix_dir)},
+	{"FIRN_RESOLVE_TTL", NULL, "300", NUMBER(resolve_ttl_s, 0, 7 * DAY)},
+	{"FIRN_PLATFORMS", NULL, NULL, .read = read_platforms},
+	{"FIRN_STORAGE_BACKEND", "NIXERY_STORAGE_BACKEND", "filesystem",
+	 .read = read_backend, AT(storage_backend)},
+	{"FIRN_STORAGE_PATH", "STORAGE_PATH", NULL, .read = read_directory,
+	 AT(storage_path)},
+	{"FIRN_STATE_PATH", NULL, NULL, .read = read_directory, AT(state_path)},
+	{"FIRN_POPULARITY_URL", "NIX_POPULARITY_URL", NULL, .read = read_text,
+	 AT(popularity_url)},
+	{"FIRN_LAYER_BUDGET", NULL, "94", NUMBER(layer_budget, 1, 125)},
+	{"FIRN_LAYER_ALGORITHM", NULL, "firn", .read = read_algorithm},
+	{"FIRN_COMPRESSION", NULL, "gzip", .read = read_compression},
+	{"FIRN_MAX_BUILDS", NULL, NULL, NUMBER(max_builds, 1, 1024)},
+	{"FIRN_MAX_QUEUE", NULL, "64", NUMBER(max_queue, 0, 100000)},
+	{"FIRN_PACK_THREADS", NULL, NULL, NUMBER(pack_threads, 1, 1024)},
+	{"FIRN_HOLD", NULL, "25", NUMBER(hold_s, 1, 3600)},
+	{"FIRN_HOPS", NULL, "9", NUMBER(hops, 0, 9)},
+	{"FIRN_FINAL_HOLD", NULL, "900", NUMBER(final_hold_s, 1, DAY)},
+	{"FIRN_LISTEN", NULL, NULL, .read = read_text, AT(listen)},
+	{"FIRN_WAITERS", NULL, "1024", NUMBER(waiters, 1, 100000)},
+	{"FIRN_THREADS", NULL, "32", NUMBER(threads, 1, 1024)},
+	{"FIRN_LOG_LEVEL", NULL, "info", .read = read_level},
+};
+
+/* The value of a variable in the environment; NULL or empty: not set. */
+static const char *
+lookup(const char *const *envp, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=')
+			return (*envp)[n + 1] ? *envp + n + 1 : NULL;
+	return NULL;
+}
+
+static int
+read_variable(struct owned *o, const struct variable *v,
+	      const char *const *envp, struct err *e)
+{
+	const char *s = lookup(envp, v->name), *name = v->name;
+
+	if (!s && v->alias && (s = lookup(envp, v->alias)) != NULL)
+		name = v->alias;
+	if (!s)
+		s = v->fallback;
+	if (!s)
+		return 0;
+	if (v->read(o, v, s, e) < 0)
+		return err_wrap(e, "%s", name);
+	return 0;
+}
+
+static int
+check_unknown(const char *const *envp, struct err *e)
+{
+	for (; *envp; envp++) {
+		struct str rest = str_of(*envp), name;
+		bool known = false;
+
+		if (!str_has_prefix(*envp, "FIRN_") ||
+		    !str_cut(&rest, '=', &name))
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(variables); i++)
+			known = known || str_eq(name, variables[i].name);
+		if (!known)
+			return err_set(e, ERR_INVALID,
+				       "there is no setting %.*s", (int)name.n,
+				       name.p);
+	}
+	return 0;
+}
+
+/* Defaults that depend on the machine or on other settings. */
+static int
+fill_in(struct owned *o, struct err *e)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct config *c = &o->c;
+
+	if (cores < 1)
+		cores = 1;
+	if (c->max_builds == 0)
+		c->max_builds = (uint64_t)cores;
+	if (c->pack_threads == 0)
+		c->pack_threads = (uint64_t)cores;
+	if (c->n_platforms == 0)
+		c->platforms[c->n_platforms++] = platform_host();
+	if (!o->source_set)
+		return err_set(e, ERR_INVALID,
+			       "no package source: set one of FIRN_CHANNEL, "
+			       "FIRN_PKGS_REPO, FIRN_PKGS_PATH, "
+			       "FIRN_PKGS_FLAKE");
+	if (!c->storage_path)
+		return err_set(e, ERR_INVALID,
+			       "FIRN_STORAGE_PATH is not set: a directory for "
+			       "images is needed");
+	if (!c->state_path)
+		c->state_path =
+			arena_printf(&o->arena, "%s/state", c->storage_path);
+	return 0;
+}
+
+int
+config_read(const char *const *envp, struct config **ret, struct err *e)
+{
+	struct owned *o = xcalloc(1, sizeof(*o));
+	int r = check_unknown(envp, e);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(variables); i++)
+		r = read_variable(o, &variables[i], envp, e);
+	if (r == 0)
+		r = fill_in(o, e);
+	if (r < 0) {
+		config_free(&o->c);
+		return -1;
+	}
+	*ret = &o->c;
+	return 0;
+}
+
+void
+config_free(struct config *c)
+{
+	struct owned *o = (struct owned *)c;
+
+	if (!o)
+		return;
+	arena_release(&o->arena);
+	free(o);
+}
+
+bool
+config_variable(size_t i, const char **ret_name, const char **ret_alias,
+		const char **ret_default)
+{
+	if (i >= ARRAY_LEN(variables))
+		return false;
+	*ret_name = variables[i].name;
+	*ret_alias = variables[i].alias;
+	*ret_default = variables[i].fallback;
+	return true;
+}

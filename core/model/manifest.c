@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/model/manifest.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/json.h"
+#include "core/model/image.h"
+
+static void
+put_digest(struct json_out *o, const char *key, const struct digest *d)
+{
+	char text[DIGEST_TEXT_CAP];
+
+	digest_text(d, text);
+	if (key)
+		json_key(o, key);
+	json_str(o, text);
+}
+
+static void
+put_time(struct json_out *o, const char *key, uint64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	char text[64];
+	struct tm tm;
+
+	(void)gmtime_r(&t, &tm);
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	json_kstr(o, key, text);
+}
+
+static void
+put_env(struct json_out *o, const char *name, const char *value)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	buf_printf(&text, "%s=%s", name, value);
+	json_str(o, text.p);
+}
+
+static void
+put_labels(struct json_out *o, const struct manifest_input *in)
+{
+	json_key(o, "Labels");
+	json_object(o);
+	if (in->revision)
+		json_kstr(o, "org.opencontainers.image.revision", in->revision);
+	json_object_end(o);
+}
+
+/* The "config" member: how a container starts. */
+static void
+put_runtime(struct json_out *o, const struct manifest_input *in)
+{
+	json_key(o, "config");
+	json_object(o);
+	json_key(o, "Env");
+	json_array(o);
+	put_env(o, "PATH", in->path);
+	if (in->cert_file) {
+		put_env(o, "SSL_CERT_FILE", in->cert_file);
+		put_env(o, "NIX_SSL_CERT_FILE", in->cert_file);
+	}
+	json_array_end(o);
+	if (in->command) {
+		json_key(o, "Cmd");
+		json_array(o);
+		json_str(o, in->command);
+		json_array_end(o);
+	}
+	if (in->revision)
+		put_labels(o, in);
+	json_object_end(o);
+}
+
+static void
+put_history(struct json_out *o, const struct manifest_layer *l,
+	    uint64_t created)
+{
+	AUTO(buf) struct buf paths = BUF_INIT;
+
+	for (size_t i = 0; i < l->n_paths; i++)
+		buf_printf(&paths, "%s%s", i ? " " : "", l->paths[i]);
+	json_object(o);
+	put_time(o, "created", created);
+	json_kstr(o, "created_by", "firn");
+	json_kstr(o, "comment", l->n_paths > 0 ? paths.p : l->comment);
+	json_object_end(o);
+}
+
+void
+manifest_write_config(const struct manifest_input *in, struct buf *to)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+
+	json_out_init(&o, to);
+	json_object(&o);
+	put_time(&o, "created", in->created);
+	json_kstr(&o, "architecture", in->platform->arch);
+	json_kstr(&o, "os", in->platform->os);
+	put_runtime(&o, in);
+	json_key(&o, "rootfs");
+	json_object(&o);
+	json_kstr(&o, "type", "layers");
+	json_key(&o, "diff_ids");
+	json_array(&o);
+	for (size_t i = 0; i < in->n_layers; i++)
+		put_digest(&o, NULL, &in->layers[i].layer.diff_id);
+	json_array_end(&o);
+	json_object_end(&o);
+	json_key(&o, "history");
+	json_array(&o);
+	for (size_t i = 0; i < in->n_layers; i++)
+		put_history(&o, &in->layers[i], in->created);
+	json_array_end(&o);
+	json_object_end(&o);
+}
+
+static void
+put_descriptor(struct json_out *o, const char *media_type,
+	       const struct digest *d, uint64_t size)
+{
+	json_object(o);
+	json_kstr(o, "mediaType", media_type);
+	put_digest(o, "digest", d);
+	json_knum(o, "size", size);
+	json_object_end(o);
+}
+
+void
+manifest_write(const struct manifest_input *in, const struct digest *config,
+	       uint64_t config_size, struct buf *to)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+
+	json_out_init(&o, to);
+	json_object(&o);
+	json_knum(&o, "schemaVersion", 2);
+	json_kstr(&o, "mediaType", MEDIA_TYPE_MANIFEST);
+	json_key(&o, "config");
+	put_descriptor(&o, MEDIA_TYPE_CONFIG, config, config_size);
+	json_key(&o, "layers");
+	json_array(&o);
+	for (size_t i = 0; i < in->n_layers; i++) {
+		const struct layer *l = &in->layers[i].layer;
+
+		put_descriptor(&o, compression_media_type(l->compression),
+			       &l->digest, l->size);
+	}
+	json_array_end(&o);
+	json_object_end(&o);
+}
+
+/* --- reading back */
+
+#define BLOBS_MAX 4096
+
+static int
+read_descriptor(const struct json *v, struct digest *ret, struct err *e)
+{
+	const char *text = json_get_str(v, "digest");
+
+	if (!text || !digest_parse(str_of(text), ret))
+		return err_set(e, ERR_INVALID,
+			       "a descriptor has no valid digest");
+	return 0;
+}
+
+int
+manifest_read(struct arena *a, const char *text, size_t n,
+	      struct manifest_summary *ret, struct err *e)
+{
+	static const char *const types[] = {MEDIA_TYPE_MANIFEST,
+					    MEDIA_TYPE_INDEX};
+	const struct json *v = NULL, *config, *list;
+	const char *type;
+	struct digest *blobs;
+	size_t k = 0;
+
+	if (json_parse(a, text, n, NULL, &v, e) < 0)
+		return -1;
+	type = json_get_str(v, "mediaType");
+	ret->media_type = NULL;
+	for (size_t i = 0; type && i < ARRAY_LEN(types); i++)
+		if (strcmp(type, types[i]) == 0)
+			ret->media_type = types[i];
+	config = json_get(v, "config");
+	list = json_get(v, config ? "layers" : "manifests");
+	if (!ret->media_type || !json_is(list, JSON_ARRAY))
+		return err_set(e, ERR_INVALID, "this is no manifest");
+	if (list->n > BLOBS_MAX)
+		return err_set(e, ERR_INVALID, "too many descriptors");
+	blobs = arena_alloc(a, list->n + 1, sizeof(*blobs));
+	if (config && read_descriptor(config, &blobs[k++], e) < 0)
+		return -1;
+	for (const struct json *d = list->kids; d; d = d->next)
+		if (read_descriptor(d, &blobs[k++], e) < 0)
+			return -1;
+	ret->blobs = blobs;
+	ret->n = k;
+	return 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_STATE_H
+#define FIRN_STATE_H
+
+/*
+ * What this machine remembers, in SQLite: the first cache tier. Nothing in
+ * it is the only copy; a database that is lost or damaged costs lookups
+ * (damaged: it is set aside as *.damaged and made anew at the next open).
+ *
+ * Any thread, several processes: WAL, a connection and prepared statements
+ * per thread. Lookups say absence with false; failures are ERR_SYSTEM.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/base/digest.h"
+#include "core/model/source.h"
+
+struct buf;
+struct err;
+struct layer;
+struct state;
+
+/* Opens DIR/firn.sqlite, makes or migrates it. */
+MUST_CHECK int state_open(const char *dir, struct state **ret, struct err *e);
+/* No other thread uses it any more. */
+void state_free(struct state *st);
+
+/* What a moving reference resolved to, until a time (seconds since 1970). */
+MUST_CHECK int state_get_revision(struct state *st, const struct digest *key,
+				  uint64_t now, bool *ret_found,
+				  struct revision *ret, struct err *e);
+MUST_CHECK int state_put_revision(struct state *st, const struct digest *key,
+				  const struct revision *r, uint64_t until,
+				  struct err *e);
+
+/* Image keys and output keys to the digest of a manifest. */
+MUST_CHECK int state_get_image(struct state *st, const struct digest *key,
+			       bool *ret_found, struct digest *ret,
+			       struct err *e);
+MUST_CHECK int state_put_image(struct state *st, const struct digest *key,
+			       const struct digest *manifest, struct err *e);
+
+/* Layer keys to layers. */
+MUST_CHECK int state_get_layer(struct state *st, const struct digest *key,
+			       bool *ret_found, struct layer *ret,
+			       struct err *e);
+MUST_CHECK int state_put_layer(struct state *st, const struct digest *key,
+			       const struct layer *l, struct err *e);
+
+/*
+ * Manifests that we have served: size, media type, and the blobs that must
+ * be there with it. The digests are appended to blobs, DIGEST_SIZE each.
+ */
+MUST_CHECK int state_get_manifest(struct state *st, const struct digest *d,
+				  bool *ret_found, uint64_t *ret_size,
+				  struct buf *media_type, struct buf *blobs,
+				  struct err *e);
+MUST_CHECK int state_put_manifest(struct state *st, const struct digest *d,
+				  uint64_t size, const char *media_type,
+				  const struct digest *blobs, size_t n,
+				  struct err *e);
+
+/* Does it answer? For /readyz. */
+MUST_CHECK int state_check(struct state *st, struct err *e);
+
+#endif
