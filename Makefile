@@ -30,6 +30,7 @@ BASE_SRC := \
 SYS_SRC := \
 	core/sys/fingerprint.c \
 	core/sys/fs.c \
+	core/sys/fsat.c \
 	core/sys/log.c \
 	core/sys/proc.c
 
@@ -41,7 +42,13 @@ MODEL_SRC := \
 	core/model/layers.c \
 	core/model/source.c
 
-PACK_SRC :=
+PACK_SRC := \
+	core/pack/compress.c \
+	core/pack/order.c \
+	core/pack/pack.c \
+	core/pack/pool.c \
+	core/pack/tar.c \
+	core/pack/walk.c
 
 STORE_SRC := \
 	core/store/store.c \
@@ -63,8 +70,10 @@ FIRN_SRC :=
 UNIT_TESTS := \
 	tests/unit/test_base.c \
 	tests/unit/test_image.c \
+	tests/unit/test_pack.c \
 	tests/unit/test_proc.c \
-	tests/unit/test_store.c
+	tests/unit/test_store.c \
+	tests/unit/test_tar.c
 
 # --- flags
 
@@ -199,6 +208,10 @@ $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_pack: $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_pack: TEST_LIBS = $(LIBS_PACK) $(LIBS_BASE)
+$(B)/tests/test_tar: $(LIB_PACK) $(LIB_BASE)
+$(B)/tests/test_tar: TEST_LIBS = $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 
