@@ -58,6 +58,8 @@ CORE_SRC := \
 	core/config.c \
 	core/flight.c \
 	core/forest.c \
+	core/jobs.c \
+	core/records.c \
 	core/resolve.c \
 	core/state.c
 

@@ -16,13 +16,13 @@
 
 #include "core/base/attr.h"
 #include "core/base/digest.h"
+#include "core/jobs.h"
 
 struct buf;
 struct config;
 struct engine;
 struct err;
 struct image;
-struct job;
 struct store_location;
 
 /* Opens storage, state and Nix. config is borrowed. */
@@ -34,13 +34,6 @@ MUST_CHECK int engine_open(const struct config *config, struct engine **ret,
  * free everything. No job may be held any more.
  */
 void engine_free(struct engine *g);
-
-/* What a manifest request is answered with, beside the bytes. */
-struct manifest_info {
-	struct digest digest;
-	uint64_t size;
-	const char *media_type; /* static */
-};
 
 /*
  * Is there a manifest for this image now: resolved within the time to live,
@@ -64,42 +57,17 @@ MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
 
 /*
  * Begin to build the image, or join the build that runs. ERR_BUSY when the
- * queue is full. image and tag are copied. Release the job in any case.
+ * queue is full. image and tag are copied. The job is released by the caller
+ * (jobs.h has what can be done with it).
  */
 MUST_CHECK int engine_start(struct engine *g, const struct image *image,
 			    const char *tag, struct job **ret, struct err *e);
-
-enum job_state {
-	JOB_RUNNING, /* or waiting in the queue */
-	JOB_DONE,
-	JOB_FAILED,
-};
-
-/*
- * How does it stand? With JOB_DONE, *ret is set; with JOB_FAILED, *ret_err
- * (a copy of the build's error). Never waits.
- */
-enum job_state job_poll(struct job *j, struct manifest_info *ret,
-			struct err *ret_err);
-
-/* Wait until it has ended or timeout_ms have passed; false then. */
-bool job_wait(struct job *j, uint64_t timeout_ms);
-
-/* Identifier for logs and /builds/ID; valid until release. */
-const char *job_id(const struct job *j);
-void job_release(struct job *take_job);
 
 /*
  * Have fn called, on a thread of the engine, whenever any job has ended, so
  * that one thread can wait for many. Set once, before the first job.
  */
 void engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx);
-
-/*
- * What stands between start and end of a build, for a terminal: one line,
- * e.g. "packing 3 of 17 layers". Copied to buf.
- */
-void job_progress(struct job *j, struct buf *to);
 
 /* Are storage, state, Nix and the package source there? For /readyz. */
 MUST_CHECK int engine_check(struct engine *g, struct err *e);

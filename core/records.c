@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/records.h"
+
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/json.h"
+#include "core/model/layers.h"
+#include "core/store/store.h"
+#include "core/sys/log.h"
+
+static void
+name_of(const char *kind, const struct digest *key, char ret[128])
+{
+	char hex[DIGEST_HEX_CAP];
+
+	digest_hex(key, hex);
+	(void)snprintf(ret, 128, "%s/%s", kind, hex);
+}
+
+/*
+ * Read and parse a record. *ret is NULL when there is none, or none that is
+ * JSON.
+ */
+static int
+get(struct store *st, const char *kind, const struct digest *key,
+    struct arena *a, const struct json **ret, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err bad = ERR_INIT;
+	char name[128];
+	bool found;
+
+	*ret = NULL;
+	name_of(kind, key, name);
+	if (store_get_record(st, name, &found, &text, e) < 0)
+		return -1;
+	if (found && json_parse(a, text.p, text.len, NULL, ret, &bad) < 0)
+		log_warn("record.damaged", LOG_S("record", name),
+			 LOG_S("error", bad.msg));
+	return 0;
+}
+
+static bool
+get_digest(const struct json *v, const char *key, struct digest *ret)
+{
+	const char *text = json_get_str(v, key);
+
+	return text && digest_parse(str_of(text), ret);
+}
+
+static void
+put_digest(struct json_out *o, const char *key, const struct digest *d)
+{
+	char text[DIGEST_TEXT_CAP];
+
+	digest_text(d, text);
+	json_kstr(o, key, text);
+}
+
+int
+records_get_image(struct store *st, const struct digest *key, bool *ret_found,
+		  struct digest *ret, struct err *e)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	const struct json *v;
+
+	*ret_found = false;
+	if (get(st, "manifests", key, &a, &v, e) < 0)
+		return -1;
+	*ret_found = get_digest(v, "manifest", ret);
+	return 0;
+}
+
+int
+records_put_image(struct store *st, const struct digest *key,
+		  const struct digest *manifest, struct err *e)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+	AUTO(buf) struct buf text = BUF_INIT;
+	char name[128];
+
+	json_out_init(&o, &text);
+	json_object(&o);
+	put_digest(&o, "manifest", manifest);
+	json_object_end(&o);
+	name_of("manifests", key, name);
+	return store_put_record(st, name, text.p, text.len, e);
+}
+
+int
+records_get_layer(struct store *st, const struct digest *key, bool *ret_found,
+		  struct layer *ret, struct err *e)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	struct compression c = {.kind = COMPRESSION_GZIP};
+	struct err bad = ERR_INIT;
+	const struct json *v;
+	const char *name;
+
+	*ret_found = false;
+	if (get(st, "layers", key, &a, &v, e) < 0)
+		return -1;
+	name = json_get_str(v, "compression");
+	*ret_found = get_digest(v, "digest", &ret->digest) &&
+		     get_digest(v, "diffId", &ret->diff_id) &&
+		     json_get_u64(v, "size", &ret->size) && name &&
+		     compression_parse(name, &c, &bad) == 0;
+	ret->compression = c.kind;
+	return 0;
+}
+
+int
+records_put_layer(struct store *st, const struct digest *key,
+		  const struct layer *l, struct err *e)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+	AUTO(buf) struct buf text = BUF_INIT;
+	char name[128];
+
+	json_out_init(&o, &text);
+	json_object(&o);
+	put_digest(&o, "digest", &l->digest);
+	put_digest(&o, "diffId", &l->diff_id);
+	json_knum(&o, "size", l->size);
+	json_kstr(&o, "compression", compression_name(l->compression));
+	json_object_end(&o);
+	name_of("layers", key, name);
+	return store_put_record(st, name, text.p, text.len, e);
+}
