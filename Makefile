@@ -63,7 +63,10 @@ CORE_SRC := \
 	core/resolve.c \
 	core/state.c
 
-FCGI_SRC :=
+FCGI_SRC := \
+	fcgi/request.c \
+	fcgi/respond.c \
+	fcgi/route.c
 
 FCGI_MAIN :=
 
@@ -74,6 +77,8 @@ UNIT_TESTS := \
 	tests/unit/test_image.c \
 	tests/unit/test_pack.c \
 	tests/unit/test_proc.c \
+	tests/unit/test_respond.c \
+	tests/unit/test_route.c \
 	tests/unit/test_store.c \
 	tests/unit/test_tar.c
 
@@ -207,6 +212,10 @@ $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)
+$(B)/tests/test_respond: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_route: $(LIB_FCGI) $(LIB_BASE)
+$(B)/tests/test_route: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)
