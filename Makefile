@@ -55,10 +55,14 @@ STORE_SRC := \
 	core/store/store_fs.c
 
 CORE_SRC := \
+	core/assemble.c \
+	core/build.c \
+	core/cache.c \
 	core/config.c \
 	core/flight.c \
 	core/forest.c \
 	core/jobs.c \
+	core/keys.c \
 	core/records.c \
 	core/resolve.c \
 	core/state.c

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/assemble.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/base/sink.h"
+#include "core/cache.h"
+#include "core/flight.h"
+#include "core/model/layers.h"
+#include "core/pack/pack.h"
+#include "core/store/store.h"
+
+/* One call's work, shared by its threads. */
+struct batch {
+	struct assembler *as;
+	const struct assembly *layers;
+	size_t n;
+	const atomic_bool *cancel;
+	void (*on_layer)(void *ctx);
+	void *ctx;
+	struct layer *ret;
+	atomic_size_t next;
+	pthread_mutex_t lock; /* over error */
+	struct err error;     /* of the first that failed */
+};
+
+static int
+pack_one(struct assembler *as, const struct assembly *in, struct layer *ret,
+	 struct err *e)
+{
+	const struct pack_input input = {
+		.entries = in->entries,
+		.n_entries = in->n_entries,
+		.paths = in->paths,
+		.n_paths = in->n_paths,
+		.root = "",
+		.compression = as->compression,
+	};
+	struct store *st = as->cache->store;
+	struct sink *staged = NULL;
+
+	if (store_begin(st, &staged, e) < 0)
+		return -1;
+	if (pack_layer(as->pool, &input, staged, ret, e) < 0) {
+		store_discard(st, staged);
+		return -1;
+	}
+	if (store_commit(st, staged, &ret->digest, e) < 0)
+		return -1;
+	atomic_fetch_add(&as->packed, 1);
+	return cache_put_layer(as->cache, &in->key, ret, e);
+}
+
+static int
+find_or_pack(struct assembler *as, const struct assembly *in, struct layer *ret,
+	     struct err *e)
+{
+	bool found = false;
+
+	if (cache_find_layer(as->cache, &in->key, &found, ret, e) < 0)
+		return -1;
+	if (found) {
+		atomic_fetch_add(&as->reused, 1);
+		return 0;
+	}
+	return pack_one(as, in, ret, e);
+}
+
+/* The same, once per key at a time. */
+static int
+get_layer(struct assembler *as, const struct assembly *in, struct layer *ret,
+	  struct err *e)
+{
+	struct flight *f;
+	bool first;
+	int r;
+
+	f = flight_join(as->flights, &in->key, &first);
+	if (first) {
+		r = find_or_pack(as, in, ret, e);
+		flight_land(f, ret, sizeof(*ret), r < 0 ? e : NULL);
+	} else {
+		r = flight_wait(f, ret, sizeof(*ret), e);
+	}
+	flight_release(f);
+	return r;
+}
+
+static void
+note_error(struct batch *b, const struct err *e)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	if (b->error.kind == ERR_NONE)
+		b->error = *e;
+	(void)pthread_mutex_unlock(&b->lock);
+	/* The others find nothing left to do. */
+	atomic_store(&b->next, b->n);
+}
+
+static void *
+work(void *arg)
+{
+	struct batch *b = arg;
+
+	for (;;) {
+		struct err e = ERR_INIT;
+		size_t i = atomic_fetch_add(&b->next, 1);
+
+		if (i >= b->n)
+			return NULL;
+		if (b->cancel && atomic_load(b->cancel))
+			err_set(&e, ERR_BUSY, "the registry is shutting down");
+		else if (get_layer(b->as, &b->layers[i], &b->ret[i], &e) == 0)
+			b->on_layer(b->ctx);
+		if (e.kind != ERR_NONE) {
+			note_error(b, &e);
+			return NULL;
+		}
+	}
+}
+
+int
+assemble_layers(struct assembler *as, const struct assembly *layers, size_t n,
+		const atomic_bool *cancel, void (*on_layer)(void *ctx),
+		void *ctx, struct layer *ret, struct err *e)
+{
+	struct batch b = {
+		.as = as,
+		.layers = layers,
+		.n = n,
+		.cancel = cancel,
+		.on_layer = on_layer,
+		.ctx = ctx,
+		.ret = ret,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.error = ERR_INIT,
+	};
+	size_t extra = (as->threads < n ? as->threads : n), started = 0;
+	AUTO(mem) pthread_t *threads = xcalloc(extra + 1, sizeof(*threads));
+
+	/* This thread works too; one that can't be started is done without. */
+	while (started + 1 < extra &&
+	       pthread_create(&threads[started], NULL, work, &b) == 0)
+		started++;
+	(void)work(&b);
+	for (size_t i = 0; i < started; i++)
+		(void)pthread_join(threads[i], NULL);
+	(void)pthread_mutex_destroy(&b.lock);
+	if (b.error.kind == ERR_NONE)
+		return 0;
+	*e = b.error;
+	return -1;
+}

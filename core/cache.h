@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_CACHE_H
+#define FIRN_CACHE_H
+
+/*
+ * The two cache tiers as one: this machine's database first, then the
+ * records in storage; and the rule that nothing is found whose blobs are not
+ * all there. Any thread.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/base/digest.h"
+
+struct err;
+struct layer;
+struct manifest_info;
+struct state;
+struct store;
+
+struct cache {
+	struct state *state; /* borrowed */
+	struct store *store; /* borrowed */
+};
+
+enum cache_depth {
+	CACHE_NEAR, /* the database alone: no network, no waiting */
+	CACHE_FAR,  /* the records too */
+};
+
+/*
+ * The manifest of an image key or output key, when it and all its blobs are
+ * there.
+ */
+MUST_CHECK int cache_find_image(const struct cache *c, const struct digest *key,
+				enum cache_depth depth, bool *ret_found,
+				struct manifest_info *ret, struct err *e);
+MUST_CHECK int cache_put_image(const struct cache *c, const struct digest *key,
+			       const struct digest *manifest, struct err *e);
+
+/* A layer, when its blob is there. */
+MUST_CHECK int cache_find_layer(const struct cache *c, const struct digest *key,
+				bool *ret_found, struct layer *ret,
+				struct err *e);
+MUST_CHECK int cache_put_layer(const struct cache *c, const struct digest *key,
+			       const struct layer *l, struct err *e);
+
+/*
+ * What is known of a manifest: from the database, or from its own bytes,
+ * which are checked and then remembered. Not found when it isn't there or is
+ * no manifest. With whole, all its blobs must be there too.
+ */
+MUST_CHECK int cache_find_manifest(const struct cache *c,
+				   const struct digest *d, bool whole,
+				   bool *ret_found, struct manifest_info *ret,
+				   struct err *e);
+
+#endif

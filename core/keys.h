@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_KEYS_H
+#define FIRN_KEYS_H
+
+/*
+ * The keys under which things are cached: SHA-256 over everything that the
+ * thing depends on, each field with its length (digest.h), each kind of key
+ * with its own first word. Two replicas with the same configuration compute
+ * the same keys. Pure.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/digest.h"
+#include "core/model/layers.h"
+
+struct image;
+struct platform;
+struct revision;
+struct source;
+
+/* Raised when bytes change for a reason that no other field tells. */
+#define IMAGE_FORMAT 1u
+
+/* What the operator set, and the formats that this program writes. */
+struct key_settings {
+	enum layer_algorithm algorithm;
+	uint64_t budget;
+	uint64_t forest_format;
+	const char *pack_id;       /* pack.h */
+	const char *popularity_id; /* of the counts in use; NULL: none */
+};
+
+/* A moving reference: which revision is this tag now? */
+void key_revision(const struct source *s, const char *tag, struct digest *ret);
+
+/* What was asked, as asked: one build for all who ask for it at a time. */
+void key_request(const struct image *im, const char *tag,
+		 const struct platform *p, struct digest *ret);
+
+/* An image of a source that is resolved. */
+void key_image(const struct key_settings *k, const struct source *s,
+	       const struct revision *r, const struct platform *p,
+	       const struct image *im, struct digest *ret);
+
+/* An image by the store paths of its packages (sorted), of any source. */
+void key_output(const struct key_settings *k, const struct platform *p,
+		const struct image *im, const char *const *paths, size_t n,
+		struct digest *ret);
+
+/*
+ * A layer: the store paths in it (sorted), and the packages whose forest is
+ * in it (sorted; none for most layers).
+ */
+void key_layer(const struct key_settings *k, const char *const *paths, size_t n,
+	       const char *const *forest, size_t n_forest, struct digest *ret);
+
+#endif
