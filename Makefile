@@ -63,6 +63,15 @@ CORE_SRC := \
 	core/forest.c \
 	core/jobs.c \
 	core/keys.c \
+	core/nix/errors.c \
+	core/nix/eval.c \
+	core/nix/index.c \
+	core/nix/open.c \
+	core/nix/realise.c \
+	core/nix/report.c \
+	core/nix/roots.c \
+	core/nix/run.c \
+	core/nix/text.c \
 	core/records.c \
 	core/resolve.c \
 	core/state.c

@@ -33,8 +33,39 @@ struct nix_options {
 	const char *expressions; /* directory of our Nix expressions */
 	const char *state_path;  /* GC roots and Nix's caches go below it */
 	uint64_t timeout_s;      /* for any one builder */
-	uint64_t eval_timeout_s; /* for an evaluation */
+	uint64_t eval_timeout_s; /* for an evaluation; 0: 60 */
 	bool offline;
+
+	/* What follows may be left zero. */
+	uint64_t build_timeout_s;   /* for all builds of an image; 0: none */
+	uint64_t eval_memory;       /* bytes; 0: 2 GiB */
+	uint64_t max_closure_size;  /* sum of NAR sizes, bytes; 0: none */
+	uint64_t max_closure_paths; /* 0: GRAPH_MAX_NODES */
+	bool substitutes_only;      /* fetch, never compile */
+	bool allow_unfree;          /* policy: what may be served */
+	bool allow_insecure;
+	bool allow_broken;
+
+	/*
+	 * Attribute paths, or patterns of them as fnmatch(3) reads them,
+	 * without regard to case; each stands for what is below it too. With
+	 * an allow list, nothing else is served but what every image has
+	 * (cacert, iana-etc). What is denied is denied.
+	 */
+	const char *const *allow;
+	size_t n_allow;
+	const char *const *deny;
+	size_t n_deny;
+
+	const char *const *overlays; /* files with nixpkgs overlays */
+	size_t n_overlays;
+
+	/*
+	 * Prefixes of URLs that the package set may fetch while it is
+	 * evaluated, separated by spaces; NULL: none. A set that pins another
+	 * one by fetchTarball needs it.
+	 */
+	const char *allowed_uris;
 };
 
 /* Checks that Nix is there and which version; logs it. */
@@ -42,8 +73,14 @@ MUST_CHECK int nix_open(const struct nix_options *o, struct nix **ret,
 			struct err *e);
 void nix_free(struct nix *n);
 
-/* Does Nix answer (its daemon, its store)? For /readyz. */
+/*
+ * Does Nix answer (its daemon, its store)? For /readyz: a good answer is
+ * kept for five seconds.
+ */
 MUST_CHECK int nix_check(struct nix *n, struct err *e);
+
+/* Processes started so far. */
+uint64_t nix_processes(const struct nix *n);
 
 /* What a build tells while it runs. Lives as long as the call. */
 struct nix_watch {
@@ -73,6 +110,7 @@ struct nix_output {
 struct nix_outputs {
 	struct nix_output *v; /* sorted by path, each path once */
 	size_t n;
+	const struct nix_request *request; /* that they answer; a copy */
 };
 
 /* Which outputs does the request mean? Builds and fetches nothing. */
@@ -83,7 +121,9 @@ MUST_CHECK int nix_evaluate(struct nix *n, struct arena *a,
 
 /*
  * Build or fetch the outputs, and hold them with a GC root until
- * nix_root_free. *ret has the paths as realised.
+ * nix_root_free, or this process ends in whatever way. *ret has the paths as
+ * realised. When a collection of garbage takes a derivation away in between,
+ * the request is evaluated again.
  */
 struct nix_root;
 MUST_CHECK int nix_realise(struct nix *n, struct arena *a,
@@ -92,7 +132,7 @@ MUST_CHECK int nix_realise(struct nix *n, struct arena *a,
 			   struct nix_root **ret_root, struct err *e);
 void nix_root_free(struct nix_root *take_root);
 
-/* The closure of realised outputs. */
+/* The closure of realised outputs. ERR_DENIED when it is over the limits. */
 MUST_CHECK int nix_closure(struct nix *n, struct arena *a,
 			   const struct nix_outputs *outputs,
 			   const struct nix_watch *w, struct graph *ret,

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/nix/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/base/err.h"
+#include "core/base/json.h"
+#include "core/nix/impl.h"
+
+/* Nix's numbers (src/libutil/logging.hh), the same from 2.4 on. */
+#define ACTIVITY_BUILD 105
+#define ACTIVITY_COPY 100
+#define ACTIVITY_SUBSTITUTE 108
+#define RESULT_LOG 101
+#define RESULT_POST_LOG 107
+#define LEVEL_INFO 3
+
+#define ERROR_MAX 16384u
+#define TAIL_MAX 8192u
+
+struct nix_report *
+nix_report_new(const struct nix_watch *watch)
+{
+	struct nix_report *rep = xcalloc(1, sizeof(*rep));
+
+	rep->watch = watch;
+	rep->mark = NIX_MARK_NONE;
+	for (size_t i = 0; i < NIX_ERRORS_MAX; i++)
+		buf_init(&rep->errors[i]);
+	buf_init(&rep->caches);
+	buf_init(&rep->tail);
+	return rep;
+}
+
+static void
+build_release(struct nix_build *b)
+{
+	free(b->drv);
+	buf_release(&b->name);
+	buf_release(&b->tail);
+}
+
+void
+nix_report_free(struct nix_report *rep)
+{
+	if (!rep)
+		return;
+	for (size_t i = 0; i < NIX_ERRORS_MAX; i++)
+		buf_release(&rep->errors[i]);
+	buf_release(&rep->caches);
+	buf_release(&rep->tail);
+	for (size_t i = 0; i < rep->builds.n; i++)
+		build_release(&rep->builds.v[i]);
+	vec_release(&rep->builds);
+	free(rep);
+}
+
+/* Append a line; when it gets too long, drop the older half. */
+static void
+tail_add(struct buf *b, const char *s, size_t n)
+{
+	size_t cut = TAIL_MAX / 2;
+
+	if (n > TAIL_MAX / 4)
+		n = TAIL_MAX / 4;
+	if (b->len + n + 1 > TAIL_MAX) {
+		const char *nl = memchr(b->p + cut, '\n', b->len - cut);
+
+		if (nl)
+			cut = (size_t)(nl - b->p) + 1;
+		memmove(b->p, b->p + cut, b->len - cut);
+		buf_truncate(b, b->len - cut);
+	}
+	buf_add(b, s, n);
+	buf_addc(b, '\n');
+}
+
+/* A line for people; of is the build that it belongs to, or NULL. */
+static void
+tell(struct nix_report *rep, struct nix_build *of, const char *s, size_t n)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	if (of) {
+		tail_add(&of->tail, s, n);
+		buf_add(&line, of->name.p, of->name.len);
+		buf_adds(&line, "> ");
+	}
+	buf_add(&line, s, n);
+	tail_add(&rep->tail, line.p, line.len);
+	if (rep->watch && rep->watch->on_line)
+		rep->watch->on_line(rep->watch->ctx, line.p, line.len);
+}
+
+static void
+tell_lines(struct nix_report *rep, struct nix_build *of, const struct buf *text)
+{
+	struct str rest = {.p = text->p, .n = text->len}, line;
+
+	while (str_cut(&rest, '\n', &line))
+		tell(rep, of, line.p, line.n);
+}
+
+/* "trace: firn: path 3", as nix/eval.nix writes it. */
+static bool
+take_mark(struct nix_report *rep, const char *s)
+{
+	static const char prefix[] = "trace: firn: ";
+	uint64_t i;
+
+	if (!str_has_prefix(s, prefix))
+		return false;
+	s += sizeof(prefix) - 1;
+	if (strcmp(s, "set") == 0)
+		rep->mark = NIX_MARK_SET;
+	else if (strcmp(s, "done") == 0)
+		rep->mark = NIX_MARK_DONE;
+	else if (str_has_prefix(s, "path ") &&
+		 str_to_u64(str_of(s + 5), 1000000, &i))
+		rep->mark = (int64_t)i;
+	else
+		return false;
+	return true;
+}
+
+static void
+add_error(struct nix_report *rep, const char *s, size_t n)
+{
+	struct buf *to;
+
+	if (rep->n_errors == NIX_ERRORS_MAX)
+		return;
+	to = &rep->errors[rep->n_errors++];
+	buf_add(to, s, n < ERROR_MAX ? n : ERROR_MAX);
+}
+
+/* Nix complains of a cache and goes on without it. */
+static bool
+is_about_cache(const char *s)
+{
+	return strstr(s, "unable to download") || strstr(s, "substituter") ||
+	       strstr(s, "binary cache");
+}
+
+/* A line in plain text: all of them in Nix 2.3, some in any version. */
+static void
+take_plain(struct nix_report *rep, const char *line, size_t n)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	nix_text_clean(&text, line, n);
+	if (take_mark(rep, text.p))
+		return;
+	if (str_has_prefix(text.p, "error: ")) {
+		add_error(rep, text.p + 7, text.len - 7);
+		rep->in_error = true;
+	} else if (str_has_prefix(text.p, "builder for '") ||
+		   (str_has_prefix(text.p, "building of '") &&
+		    strstr(text.p, "timed out"))) {
+		/* Nix 2.3 names the one that failed in a line of its own. */
+		add_error(rep, text.p, text.len);
+		rep->in_error = false;
+	} else if (rep->in_error && rep->n_errors > 0) {
+		struct buf *last = &rep->errors[rep->n_errors - 1];
+
+		if (last->len + text.len < ERROR_MAX) {
+			buf_addc(last, '\n');
+			buf_add(last, text.p, text.len);
+		}
+	} else if (is_about_cache(text.p)) {
+		tail_add(&rep->caches, text.p, text.len);
+	}
+	tell(rep, NULL, text.p, text.len);
+}
+
+static struct nix_build *
+find_build(struct nix_report *rep, uint64_t id)
+{
+	for (size_t i = rep->builds.n; i > 0; i--)
+		if (rep->builds.v[i - 1].open && rep->builds.v[i - 1].id == id)
+			return &rep->builds.v[i - 1];
+	return NULL;
+}
+
+static void
+start_build(struct nix_report *rep, uint64_t id, const char *drv)
+{
+	struct nix_build b = {
+		.id = id,
+		.drv = xstrdup(drv),
+		.name = BUF_INIT,
+		.tail = BUF_INIT,
+		.open = true,
+	};
+
+	/* Forget the oldest that has ended. */
+	for (size_t i = 0; rep->builds.n >= NIX_BUILDS_MAX && i < rep->builds.n;
+	     i++) {
+		if (rep->builds.v[i].open)
+			continue;
+		build_release(&rep->builds.v[i]);
+		memmove(&rep->builds.v[i], &rep->builds.v[i + 1],
+			(rep->builds.n - i - 1) * sizeof(b));
+		rep->builds.n--;
+	}
+	nix_text_package(&b.name, drv, strlen(drv));
+	if (rep->builds.n >= NIX_BUILDS_MAX)
+		build_release(&b);
+	else
+		vec_push(&rep->builds, b);
+}
+
+static const char *
+field(const struct json *v)
+{
+	const struct json *fields = json_get(v, "fields");
+
+	if (!json_is(fields, JSON_ARRAY) || !json_is(fields->kids, JSON_STRING))
+		return NULL;
+	return fields->kids->s;
+}
+
+static void
+take_start(struct nix_report *rep, const struct json *v, uint64_t type)
+{
+	const char *text = json_get_str(v, "text");
+	uint64_t id;
+
+	if (type == ACTIVITY_BUILD && field(v) && json_get_u64(v, "id", &id))
+		start_build(rep, id, field(v));
+	if (text && text[0] &&
+	    (type == ACTIVITY_BUILD || type == ACTIVITY_COPY ||
+	     type == ACTIVITY_SUBSTITUTE)) {
+		AUTO(buf) struct buf clean = BUF_INIT;
+
+		nix_text_clean(&clean, text, strlen(text));
+		tell_lines(rep, NULL, &clean);
+	}
+}
+
+static void
+take_message(struct nix_report *rep, const struct json *v)
+{
+	AUTO(buf) struct buf text = BUF_INIT, raw = BUF_INIT;
+	const char *msg = json_get_str(v, "msg");
+	const char *raw_msg = json_get_str(v, "raw_msg");
+	uint64_t level = LEVEL_INFO;
+
+	if (!msg)
+		return;
+	(void)json_get_u64(v, "level", &level);
+	nix_text_clean(&text, msg, strlen(msg));
+	if (take_mark(rep, text.p))
+		return;
+	if (level == 0 && raw_msg) {
+		nix_text_clean(&raw, raw_msg, strlen(raw_msg));
+		add_error(rep, raw.p, raw.len);
+	} else if (level == 0 && str_has_prefix(text.p, "error: ")) {
+		add_error(rep, text.p + 7, text.len - 7);
+	} else if (level <= 1 && is_about_cache(text.p)) {
+		tail_add(&rep->caches, text.p, text.len);
+	}
+	if (level <= LEVEL_INFO)
+		tell_lines(rep, NULL, &text);
+}
+
+static void
+take_json(struct nix_report *rep, const struct json *v)
+{
+	const char *action = json_get_str(v, "action");
+	struct nix_build *b = NULL;
+	uint64_t type = 0, id = 0;
+
+	if (!action)
+		return;
+	(void)json_get_u64(v, "type", &type);
+	if (json_get_u64(v, "id", &id))
+		b = find_build(rep, id);
+	if (strcmp(action, "msg") == 0) {
+		take_message(rep, v);
+	} else if (strcmp(action, "start") == 0) {
+		take_start(rep, v, type);
+	} else if (strcmp(action, "stop") == 0) {
+		if (b)
+			b->open = false;
+	} else if (strcmp(action, "result") == 0 && field(v) &&
+		   (type == RESULT_LOG || type == RESULT_POST_LOG)) {
+		AUTO(buf) struct buf text = BUF_INIT;
+
+		nix_text_clean(&text, field(v), strlen(field(v)));
+		tell_lines(rep, b, &text);
+	}
+}
+
+/* Progress counters are half of what Nix writes: not worth a parse. */
+static bool
+is_progress(const char *s, size_t n)
+{
+	static const char end[] = "\"type\":10?}";
+	const size_t k = sizeof(end) - 1;
+
+	return n > k && memcmp(s + n - k, end, k - 2) == 0 &&
+	       (s[n - 2] == '5' || s[n - 2] == '6') &&
+	       memcmp(s, "{\"action\":\"result\"", 18) == 0;
+}
+
+void
+nix_report_line(void *ctx, const char *line, size_t n)
+{
+	static const char prefix[] = "@nix ";
+	const size_t k = sizeof(prefix) - 1;
+	AUTO(arena) struct arena a = ARENA_INIT;
+	struct nix_report *rep = ctx;
+	const struct json *v;
+	struct err e = ERR_INIT;
+
+	if (n < k || memcmp(line, prefix, k) != 0) {
+		take_plain(rep, line, n);
+		return;
+	}
+	if (is_progress(line + k, n - k))
+		return;
+	/* A builder may print such a line too; what is no JSON is text. */
+	if (json_parse(&a, line + k, n - k, NULL, &v, &e) < 0)
+		take_plain(rep, line, n);
+	else
+		take_json(rep, v);
+}
+
+const struct buf *
+nix_report_log(const struct nix_report *rep, const char *drv)
+{
+	for (size_t i = rep->builds.n; drv && i > 0; i--)
+		if (strcmp(rep->builds.v[i - 1].drv, drv) == 0)
+			return &rep->builds.v[i - 1].tail;
+	return &rep->tail;
+}
+
+const char *
+nix_report_find(const struct nix_report *rep, const char *text)
+{
+	for (size_t i = 0; i < rep->n_errors; i++)
+		if (strstr(rep->errors[i].p, text))
+			return rep->errors[i].p;
+	return NULL;
+}

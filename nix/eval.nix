@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# From attribute paths to derivations. The one argument is a JSON document:
+#
+#   source     { kind, path }: where the package set is
+#   system     "x86_64-linux"
+#   paths      [ [ "xorg" "xev" ] ... ]: names are data, never source text
+#   wantNames  whether to list the attribute names of the set
+#   config     what the package set is given as its configuration
+#   overlays   files with overlays, by path
+#
+# Nothing here catches an error: the first one ends the evaluation with its
+# whole text, and the last mark written before it says what it belongs to.
+{ request }:
+let
+  inherit (builtins)
+    attrNames concatMap deepSeq elem elemAt filter fromJSON functionArgs
+    genList head intersectAttrs isAttrs isFunction length listToAttrs map match
+    replaceStrings seq stringLength substring tail toString trace typeOf
+    unsafeDiscardStringContext;
+
+  asked = fromJSON request;
+  mark = what: trace "firn: ${what}";
+
+  set =
+    let
+      made = import asked.source.path;
+      given = {
+        inherit (asked) system;
+        config = asked.config // (
+          if asked.config.allowInsecure or false
+          then { allowInsecurePredicate = _: true; }
+          else { }
+        );
+        overlays = map (file: import file) asked.overlays;
+      };
+      # A set that says which arguments it takes is given no others.
+      takes = functionArgs made;
+      pkgs =
+        if !isFunction made then made
+        else if takes == { } then made given
+        else made (intersectAttrs takes given);
+    in
+    if isAttrs pkgs then pkgs
+    else throw "the package set is a ${typeOf pkgs}, not a set of packages";
+
+  chars = s: genList (i: substring i 1 s) (stringLength s);
+  lower = replaceStrings
+    (chars "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (chars "abcdefghijklmnopqrstuvwxyz");
+  isPackage = v: isAttrs v && (v.type or null) == "derivation";
+
+  # How a name is spelled in a set. The top level is looked up by firn, in an
+  # index that it keeps.
+  spellings = depth: set: name:
+    if set ? ${name} then [ name ]
+    else if depth == 0 then [ ]
+    else if match "[0-9].*" name != null && set ? "_${name}" then [ "_${name}" ]
+    else filter (n: lower n == lower name) (attrNames set);
+
+  walk = at: parent: value: path:
+    let
+      name = head path;
+      found = spellings (length at) value name;
+      next = head found;
+    in
+    if path == [ ] then { inherit at parent value; }
+    else if !isAttrs value then {
+      inherit at;
+      missing = name;
+      kind = typeOf value;
+    }
+    else if length found == 1 then
+      walk (at ++ [ next ]) value value.${next} (tail path)
+    else {
+      inherit at;
+      missing = name;
+      kind = if isPackage value then "package" else "set";
+      ambiguous = found;
+      # Of the top level firn has the names.
+      names =
+        if at == [ ] then [ ]
+        else if isPackage value then value.outputs or [ ]
+        else attrNames value;
+    };
+
+  # `openssl.dev` means that output, `openssl` the one that the package puts
+  # first and those that an installation takes.
+  outputsOf = { at, parent, value }:
+    let
+      first = value.outputName or "out";
+      wanted = value.meta.outputsToInstall or [ ];
+      others = filter (o: o != first && value ? ${o}) wanted;
+      unique = concatMap
+        (i:
+          let o = elemAt others i; in
+          if elem o (genList (elemAt others) i) then [ ] else [ o ])
+        (genList (i: i) (length others));
+    in
+    [ first ] ++ (
+      if isPackage parent && elemAt at (length at - 1) == first
+      then [ ] else unique
+    );
+
+  output = value: name: {
+    inherit name;
+    path = unsafeDiscardStringContext
+      (toString (if value ? ${name} then value.${name} else value).outPath);
+  };
+
+  describe = found@{ at, value, ... }:
+    if isPackage value then {
+      inherit at;
+      inherit (value) name;
+      drv = unsafeDiscardStringContext value.drvPath;
+      outputs = map (output value) (outputsOf found);
+    }
+    else {
+      inherit at;
+      kind = typeOf value;
+      members = if isAttrs value then attrNames value else [ ];
+    };
+
+  answer = i:
+    let found = walk [ ] null set (elemAt asked.paths i); in
+    mark "path ${toString i}"
+      (if found ? missing then found else describe found);
+
+  packages = genList answer (length asked.paths);
+in
+mark "set" (seq set (deepSeq packages (mark "done" {
+  inherit packages;
+  storeDir = builtins.storeDir;
+  names = if asked.wantNames then attrNames set else [ ];
+})))
