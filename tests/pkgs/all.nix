@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # The packages that build and behave: what ./prepare builds, every output.
 { system ? builtins.currentSystem, systems ? [ system ] }:
 let

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # shellcheck shell=sh disable=SC2154,SC2016
 # The builder of every package made from .debs: unpack them, move the files to
 # where nixpkgs would have them, divide them among the outputs, and make
@@ -210,7 +212,11 @@ runpath() {
 fix_elf() {
 	if patchelf --print-interpreter "$1" >/dev/null 2>&1; then
 		path=$(runpath "$1") || exit 1
-		patchelf --set-interpreter "$loader" --set-rpath "$path" "$1"
+		# In this order and not at once: patchelf 0.18 otherwise moves
+		# the dynamic section of some programs to where it cannot be
+		# written, and they crash.
+		patchelf --set-rpath "$path" "$1"
+		patchelf --set-interpreter "$loader" "$1"
 	elif [ -n "$(patchelf --print-needed "$1" 2>/dev/null)" ]; then
 		path=$(runpath "$1") || exit 1
 		patchelf --set-rpath "$path" "$1"

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # nixpkgs' small builders, as far as image building uses them.  They run the
 # set's own bash and coreutils, so they build only for the machine itself.
 { lib, stdenv, pkgs }:

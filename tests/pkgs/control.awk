@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # Turn the control stanzas of `apt-cache show` into lines of seven fields: name,
 # source, version, sha256, dependencies (separated by spaces), home page, first
 # line of the description.  They are separated by "|", not by tabs, since the

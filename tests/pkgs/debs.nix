@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # From the lock to packages: which .debs make one, and what it depends on.
 #
 # Debian builds all its binary packages of one source together, so that is what
@@ -33,7 +35,7 @@ let
   package = path:
     let
       here = members.${path};
-      deps = filter (p: p != path && !(lib.elem p names.cut))
+      deps = filter (p: p != path)
         (lib.unique (map (deb: packageOf.${deb}) (concatMap (deb: locked.${deb}.depends) here)));
       # The .deb whose version and description are the package's.
       namesakes = filter (deb: deb == locked.${deb}.source) here;

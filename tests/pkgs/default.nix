@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # A package set shaped like nixpkgs, of programs that Debian compiled.  README.md
 # says why and how; ./prepare makes what it reads from generated/.
 { localSystem ? { system = args.system or builtins.currentSystem; }

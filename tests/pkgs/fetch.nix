@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # One entry of the lock -> its .deb.  A fixed-output derivation: the store path
 # follows from name and hash alone, and ./prepare puts the file there.  The URL
 # says where it came from; Nix could get it from there too.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # What the package set needs of nixpkgs' lib, under the same names.
 let
   inherit (builtins) attrNames elemAt filter foldl' genList head isAttrs

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # Write the lock, JSON, from lines of fields separated by "|": architecture,
 # name, source, version, sha256, dependencies, home page, description, URI, file
 # name.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # shellcheck shell=bash
 # For scripts here: nix_options, an array of what every Nix command gets so that
 # it works offline, as root without build users, and with the sandbox if at all

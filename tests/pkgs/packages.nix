@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # What Debian's packages are called here, and what is particular about them.
 # All else follows from the lock: see debs.nix.
 { lib, pkgs }:
@@ -50,6 +52,12 @@ let
     mv $out/lib/python3/dist-packages $out/lib/$python/site-packages
     rmdir $out/lib/python3
     echo $deps >$out/nix-support/propagated-build-inputs
+    # Debian's modules use the certificates of the system.
+    for dep in $deps; do
+      certs=$dep/etc/ssl/certs/ca-bundle.crt
+      [ ! -f $certs ] || grep -rl /etc/ssl/certs/ca-certificates.crt $out |
+        xargs -r sed -i "s,/etc/ssl/certs/ca-certificates.crt,$certs,"
+    done
   '';
 in
 {
@@ -97,8 +105,6 @@ in
       [ "python3\\.[0-9]+/.*" "python3" ]
     ];
 
-    # Never a dependency: Debian's certifi wants the certificates of the system.
-    cut = [ "cacert" ];
     # Built before there is a shell.
     bare = [ "glibc" "ncurses" "bashInteractive" ];
   };
@@ -112,6 +118,8 @@ in
         for script in $out/bin/*; do
           [ "$(head -c 2 $script)" != '#!' ] || sed -i "s,/usr/lib,$out/lib,g" $script
         done
+        # Debian 13 has the name 7zz for the free build only.
+        [ -e $out/bin/7zz ] || ln -s 7z $out/bin/7zz
       '';
     };
     bashInteractive = {

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # Reduce one file of apt sources to the distribution's own archives, printed as
 # deb822 stanzas.  Variables: format ("lines" or "stanzas"), codename (of the
 # machine), other (take this suite instead, or empty).

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # The store paths of all the .debs, for ./prepare to put them there.
 let
   locked = builtins.fromJSON (builtins.readFile ./generated/lock.json);

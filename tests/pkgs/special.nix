@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # Packages that exist to be difficult, one for each way in which a name that
 # somebody asks for can fail to be an ordinary package.
 { lib, stdenv, pkgs }:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # mkDerivation, with the checks that nixpkgs makes before a package may be built
 # and in the words that people know from there.
 #

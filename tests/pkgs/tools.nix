@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # What every builder runs: busybox and patchelf, always for the machine that
 # builds.  The seed is one static program that ./prepare took out of its .deb.
 { locked }:
