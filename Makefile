@@ -83,7 +83,10 @@ FCGI_SRC := \
 
 FCGI_MAIN :=
 
-FIRN_SRC :=
+FIRN_SRC := \
+	deploy/firn/build.c \
+	deploy/firn/engine.c \
+	deploy/firn/main.c
 
 UNIT_TESTS := \
 	tests/unit/test_base.c \

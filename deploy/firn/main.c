@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/attr.h"
+#include "deploy/firn/cmd.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what;
+} commands[] = {
+	{"build", cmd_build, "build images ahead of the first pull"},
+};
+
+static void
+print_usage(FILE *to)
+{
+	fputs("usage: firn COMMAND [OPTION]... [ARGUMENT]...\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+	fputs("\nfirn COMMAND --help tells more; settings are read from the "
+	      "environment, see\nfirn.env(5).\n",
+	      to);
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_usage(stderr);
+		return CMD_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_usage(stdout);
+		return CMD_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("firn " FIRN_VERSION);
+		return CMD_OK;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "firn: there is no command %s\n\n", argv[1]);
+	print_usage(stderr);
+	return CMD_USAGE;
+}

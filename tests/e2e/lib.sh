@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# For the end-to-end tests: TAP, and a registry of one's own (real nginx, real
+# Nix, the offline package set) on a free port with its data in a temporary
+# directory. Source it first; end with `finish`.
+set -uo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+PATH=$PATH:/usr/sbin:/sbin
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/firn-e2e-XXXXXX")
+tap_n=0 tap_failed=0
+
+ok() { # STATUS NAME: 0 passes
+	tap_n=$((tap_n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $tap_n - $2"
+	else
+		tap_failed=$((tap_failed + 1))
+		echo "not ok $tap_n - $2"
+	fi
+	return "$1"
+}
+
+is() { # GOT WANT NAME
+	[ "$1" = "$2" ]
+	ok $? "$3" || printf '# got:  %s\n# want: %s\n' "$1" "$2"
+}
+
+like() { # GOT REGEX NAME
+	[[ $1 =~ $2 ]]
+	ok $? "$3" || printf '# got:  %s\n# want: %s\n' "${1:0:2000}" "$2"
+}
+
+skip() { # NAME WHY
+	tap_n=$((tap_n + 1))
+	echo "ok $tap_n - $1 # SKIP $2"
+}
+
+skip_all() { # WHY
+	skip "$(basename "$0")" "$1"
+	echo "1..$tap_n"
+	exit 0
+}
+
+have() { command -v "$1" >/dev/null; }
+
+# Everything that a test started ends with it.
+cleanup() {
+	[ -z "${VAR:-}" ] || "$top/deploy/dev/serve" stop
+	chmod -R u+w "$tmp" 2>/dev/null
+	rm -rf "$tmp"
+}
+trap cleanup EXIT
+
+finish() {
+	echo "1..$tap_n"
+	[ "$tap_failed" -eq 0 ] || [ -z "${VAR:-}" ] || {
+		echo "# the end of the log:"
+		tail -n 20 "$VAR/firn.log" | sed 's/^/# /'
+	}
+	exit $((tap_failed > 0))
+}
+
+free_port() {
+	python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
+# Start a registry; what is set in the environment (FIRN_*) counts. Starting
+# again after registry_stop or a crash keeps the data.
+registry_start() {
+	export VAR=${VAR:-$tmp/var} PORT=${PORT:-$(free_port)}
+	export PKGS=${PKGS:-$top/tests/pkgs}
+	host=localhost:$PORT
+	url=http://$host
+	"$top/deploy/dev/serve" start 2> "$tmp/serve.log" ||
+		{ sed 's/^/# /' "$tmp/serve.log"; return 1; }
+}
+
+registry_stop() { "$top/deploy/dev/serve" stop; }
+
+registry_pid() { cut -d' ' -f1 "$VAR/run/firn.pid"; }
+
+# The value of one of our metrics, 0 while it has none.
+metric() { # NAME
+	curl -fsS "$url/metrics" |
+		awk -v name="$1" '$1 == name { v = $2 } END { print v + 0 }'
+}
+
+# Header HEADER of the last answer in $tmp/headers (see http).
+header() {
+	tr -d '\r' < "$tmp/headers" | awk -F': ' -v h="$1" \
+		'tolower($1) == tolower(h) { print $2; exit }'
+}
+
+# curl, following redirects of our own; prints the status, leaves headers in
+# $tmp/headers and the body in $tmp/body.
+http() {
+	curl -sS -L --max-redirs 10 -D "$tmp/headers" -o "$tmp/body" \
+		-w '%{http_code}' "$@"
+}
+
+manifest_digest() { # NAME[:TAG]
+	local name=${1%%:*} tag=latest
+	[[ $1 == *:* ]] && tag=${1##*:}
+	http "$url/v2/$name/manifests/$tag" >/dev/null
+	header Docker-Content-Digest
+}
+
+# Every blob's bytes match its name; prints those that don't.
+check_blobs() { # STORAGE
+	(cd "$1/blobs/sha256" && find . -type f -printf '%f\n' | sort |
+		while read -r f; do
+			[ "$(sha256sum < "$f" | cut -d' ' -f1)" = "$f" ] ||
+				echo "$f"
+		done)
+}
+
+[ -x "$top/build/firn-fcgi" ] || skip_all "build/firn-fcgi is not built"
+have nginx || skip_all "nginx is not installed"
+have nix-store || skip_all "Nix is not installed"
+[ -d "$top/tests/pkgs/generated" ] ||
+	skip_all "the offline package set is not there (tests/pkgs/prepare)"
