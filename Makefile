@@ -246,6 +246,24 @@ $(B)/tests/test_tar: TEST_LIBS = $(LIBS_BASE)
 unit: $(UNIT_BIN)
 	tests/support/run-tap $(UNIT_BIN)
 
+# --- for people: each installs what it needs, and asks for root only then
+
+.PHONY: run start stop test bench pkgs
+run start:
+	@deploy/dev/install build run
+	@$(MAKE) --no-print-directory all
+	@deploy/dev/serve $@
+stop:
+	@deploy/dev/serve stop
+test:
+	@deploy/dev/install build run test
+	@$(MAKE) --no-print-directory all
+	@tests/pkgs/prepare
+	@tests/run lint unit e2e
+pkgs:
+	@deploy/dev/install run
+	@tests/pkgs/prepare
+
 # --- checks
 
 .PHONY: check-headers check-layers format format-check
