@@ -35,11 +35,16 @@ SYS_SRC := \
 	core/sys/proc.c
 
 MODEL_SRC := \
+	core/model/closures.c \
 	core/model/compression.c \
-	core/model/image.c \
-	core/model/manifest.c \
+	core/model/domtree.c \
 	core/model/graph.c \
+	core/model/image.c \
 	core/model/layers.c \
+	core/model/layers_firn.c \
+	core/model/layers_nixery.c \
+	core/model/manifest.c \
+	core/model/popularity.c \
 	core/model/source.c
 
 PACK_SRC := \
@@ -91,6 +96,7 @@ FIRN_SRC := \
 UNIT_TESTS := \
 	tests/unit/test_base.c \
 	tests/unit/test_image.c \
+	tests/unit/test_layers.c \
 	tests/unit/test_pack.c \
 	tests/unit/test_proc.c \
 	tests/unit/test_respond.c \
@@ -226,6 +232,8 @@ $(B)/tests/test_base: $(LIB_BASE)
 $(B)/tests/test_base: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_layers: $(LIB_MODEL) $(LIB_BASE)
+$(B)/tests/test_layers: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)

@@ -53,6 +53,8 @@ struct layer {
  * the groups that it makes changes this.
  */
 const char *layers_algorithm_id(enum layer_algorithm algorithm);
+/* "firn", "nixery": as layers_algorithm_parse takes it. */
+const char *layers_algorithm_name(enum layer_algorithm algorithm);
 MUST_CHECK int layers_algorithm_parse(const char *s, enum layer_algorithm *ret,
 				      struct err *e);
 
