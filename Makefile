@@ -82,11 +82,17 @@ CORE_SRC := \
 	core/state.c
 
 FCGI_SRC := \
+	fcgi/app.c \
+	fcgi/listen.c \
+	fcgi/registry.c \
 	fcgi/request.c \
 	fcgi/respond.c \
-	fcgi/route.c
+	fcgi/route.c \
+	fcgi/server.c \
+	fcgi/site.c
 
-FCGI_MAIN :=
+FCGI_MAIN := \
+	fcgi/main.c
 
 FIRN_SRC := \
 	deploy/firn/build.c \

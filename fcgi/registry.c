@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a request waits for a build. Clients have little patience, each in its
+ * own way: containerd 2.3 gives up 30 seconds after asking, its CRI plugin
+ * five minutes after the last byte of a body; others wait for ever, but only
+ * without an error. What all of them follow is a redirect, and each starts
+ * their clocks anew. So a request is held for FIRN_HOLD seconds, then sent
+ * to itself with one hop more (?w=N), FIRN_HOPS times: Go's HTTP client,
+ * under most of these programs, stops at the tenth redirect. On the last hop
+ * it is held for FIRN_FINAL_HOLD seconds, but for containerd, which would
+ * not wait that long: it gets 429, whereupon it asks again from the start.
+ * Its HEAD gets 405 after the first hold, since it then asks with GET, and
+ * only a redirect that has a body counts for the CRI plugin's clock.
+ *
+ * A build that ends within the first hold never shows any of this.
+ */
+#include "fcgi/registry.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/digest.h"
+#include "core/base/err.h"
+#include "core/base/json.h"
+#include "core/build.h"
+#include "core/config.h"
+#include "core/model/image.h"
+#include "core/store/store.h"
+#include "core/sys/log.h"
+
+#define FOREVER "max-age=31536000, immutable"
+#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
+
+/* Where the web server finds what storage calls a file (nginx/blobs.conf). */
+#define INTERNAL "/_firn/"
+
+bool
+registry_base(struct app *a, struct exchange *x, enum wake why)
+{
+	(void)a;
+	(void)why;
+	response_start_json(&x->response, "application/json");
+	buf_adds(&x->response.body, "{}");
+	return true;
+}
+
+bool
+registry_none(struct app *a, struct exchange *x, enum wake why)
+{
+	(void)a;
+	(void)why;
+	response_fault(&x->response, FAULT_NO_ROUTE, NULL);
+	return true;
+}
+
+static bool
+is_get(const struct exchange *x)
+{
+	return x->request.method == METHOD_GET;
+}
+
+static bool
+fail_with(struct exchange *x, enum fault f, const char *text)
+{
+	struct err e = ERR_INIT;
+
+	(void)err_set(&e, ERR_NOT_FOUND, "%s", text);
+	response_fault(&x->response, f, &e);
+	return true;
+}
+
+/* The client has it already. */
+static bool
+not_modified(struct exchange *x, const struct digest *d)
+{
+	if (!response_etag_matches(x->request.if_none_match, d))
+		return false;
+	response_start(&x->response, 304);
+	response_digest(&x->response, d);
+	return true;
+}
+
+static bool
+send_manifest(struct app *a, struct exchange *x,
+	      const struct manifest_info *info)
+{
+	const char *cache = x->route.tag ? "no-cache" : FOREVER;
+	struct response *r = &x->response;
+	struct err e = ERR_INIT;
+
+	if (!not_modified(x, &info->digest)) {
+		response_start_json(r, info->media_type);
+		response_digest(r, &info->digest);
+		if (is_get(x) && engine_read_manifest(a->engine, &info->digest,
+						      &r->body, &e) < 0)
+			return app_fail(x, &e, FAULT_SYSTEM, FAULT_SYSTEM);
+		r->has_size = !is_get(x);
+		r->size = info->size;
+	}
+	response_header(r, "Cache-Control", "%s", cache);
+	return true;
+}
+
+static bool
+is_containerd(const struct exchange *x)
+{
+	return strstr(x->request.user_agent, "containerd") != NULL;
+}
+
+static bool
+last_hop(const struct app *a, const struct exchange *x)
+{
+	return x->route.query.w >= a->config->hops;
+}
+
+static void
+set_deadline(const struct app *a, struct exchange *x)
+{
+	uint64_t hold = a->config->hold_s;
+
+	if (last_hop(a, x) && !is_containerd(x))
+		hold = a->config->final_hold_s;
+	x->deadline_ms = exchange_now_ms() + hold * 1000;
+}
+
+/* Send the client to where it is. */
+static bool
+hop(const struct app *a, struct exchange *x)
+{
+	struct response *r = &x->response;
+	uint64_t w = x->route.query.w + 1;
+
+	if (w > a->config->hops)
+		w = a->config->hops;
+	response_start(r, 307);
+	response_header(r, "Location", "%s",
+			route_hop(&x->arena, &x->route, w));
+	response_header(r, "Content-Type", "text/plain");
+	response_header(r, "Cache-Control", "no-store");
+	buf_adds(&r->body, "image is being built: ");
+	job_progress(x->job, &r->body);
+	buf_addc(&r->body, '\n');
+	return true;
+}
+
+/* The build runs still, and the request may not wait longer. */
+static bool
+wait_is_over(const struct app *a, struct exchange *x, enum wake why)
+{
+	struct response *r = &x->response;
+	enum fault f;
+
+	if (why == WAKE_FULL)
+		return fail_with(x, FAULT_BUSY,
+				 "too many pulls wait for builds; the build "
+				 "goes on, retry");
+	if (why != WAKE_SHUTDOWN && is_containerd(x) && !is_get(x))
+		f = FAULT_HEAD_BUILDING;
+	else if (!last_hop(a, x))
+		return hop(a, x);
+	else if (why == WAKE_SHUTDOWN || is_containerd(x))
+		f = FAULT_STILL_BUILDING;
+	else
+		f = FAULT_NOT_BUILT_YET;
+	response_fault(r, f, NULL);
+	return true;
+}
+
+/* Answer with the job's end, or park until then. */
+static bool
+follow_job(struct app *a, struct exchange *x, enum wake why)
+{
+	struct manifest_info info;
+	struct err e = ERR_INIT;
+
+	switch (job_poll(x->job, &info, &e)) {
+	case JOB_DONE:
+		return send_manifest(a, x, &info);
+	case JOB_FAILED:
+		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+	case JOB_RUNNING:
+		break;
+	}
+	if (why != WAKE_NEW)
+		return wait_is_over(a, x, why);
+	set_deadline(a, x);
+	return false;
+}
+
+static bool
+manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
+{
+	struct manifest_info info;
+	struct err e = ERR_INIT;
+	struct image image;
+	bool found;
+
+	if (x->job)
+		return follow_job(a, x, why);
+	if (route_tag_is_probe(x->route.tag))
+		return fail_with(x, FAULT_NO_MANIFEST,
+				 "nothing is attached to this image");
+	if (image_parse(&x->arena, x->route.name, &image, &e) < 0 ||
+	    engine_find(a->engine, &image, x->route.tag, &found, &info, &e) < 0)
+		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+	if (found)
+		return send_manifest(a, x, &info);
+	if (engine_start(a->engine, &image, x->route.tag, &x->job, &e) < 0)
+		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+	return follow_job(a, x, why);
+}
+
+static bool
+manifest_by_digest(struct app *a, struct exchange *x)
+{
+	struct manifest_info info;
+	struct err e = ERR_INIT;
+
+	if (x->route.digest_kind != ROUTE_DIGEST_SHA256)
+		return fail_with(x, FAULT_NO_MANIFEST, "no such manifest");
+	if (engine_find_digest(a->engine, &x->route.digest, &info, &e) < 0)
+		return app_fail(x, &e, FAULT_DIGEST, FAULT_NO_MANIFEST);
+	return send_manifest(a, x, &info);
+}
+
+bool
+registry_manifest(struct app *a, struct exchange *x, enum wake why)
+{
+	if (x->route.digest_kind == ROUTE_DIGEST_NONE)
+		return manifest_by_tag(a, x, why);
+	return manifest_by_digest(a, x);
+}
+
+/*
+ * A blob never passes through us: the web server sends the file, or the
+ * client goes to the cloud. A HEAD for the latter is ours, since a signed
+ * URL is good for one method only.
+ */
+bool
+registry_blob(struct app *a, struct exchange *x, enum wake why)
+{
+	struct response *r = &x->response;
+	struct store_location at;
+	struct err e = ERR_INIT;
+
+	(void)why;
+	if (x->route.digest_kind != ROUTE_DIGEST_SHA256)
+		return fail_with(x, FAULT_NO_BLOB, "no such blob");
+	if (engine_locate(a->engine, &x->route.digest, &at, &e) < 0)
+		return app_fail(x, &e, FAULT_DIGEST, FAULT_NO_BLOB);
+	if (not_modified(x, &x->route.digest)) {
+		response_header(r, "Cache-Control", FOREVER);
+		return true;
+	}
+	if (at.where == STORE_URL && is_get(x)) {
+		response_start(r, 307);
+		response_header(r, "Location", "%s", at.at);
+		response_header(r, "Cache-Control", "no-store");
+		response_header(r, "Content-Type", "text/plain");
+		buf_adds(&r->body, "the blob is elsewhere\n");
+		return true;
+	}
+	response_start(r, 200);
+	response_header(r, "Content-Type", "application/octet-stream");
+	response_digest(r, &x->route.digest);
+	response_header(r, "Cache-Control", FOREVER);
+	if (at.where == STORE_FILE) {
+		response_header(r, "X-Accel-Redirect", INTERNAL "%s", at.at);
+		r->no_size = true;
+	} else {
+		r->has_size = true;
+		r->size = at.size;
+	}
+	return true;
+}
+
+bool
+registry_tags(struct app *a, struct exchange *x, enum wake why)
+{
+	(void)a;
+	(void)why;
+	return fail_with(x, FAULT_NO_NAME, "no tags are known of this image");
+}
+
+bool
+registry_catalog(struct app *a, struct exchange *x, enum wake why)
+{
+	(void)a;
+	(void)why;
+	return fail_with(x, FAULT_NO_NAME, "there is no list of images");
+}
+
+/* Nothing refers to anything: an empty index, never 404. */
+bool
+registry_referrers(struct app *a, struct exchange *x, enum wake why)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+
+	(void)a;
+	(void)why;
+	response_start_json(&x->response, INDEX_TYPE);
+	if (x->route.query.artifact_type)
+		response_header(&x->response, "OCI-Filters-Applied",
+				"artifactType");
+	json_out_init(&o, &x->response.body);
+	json_object(&o);
+	json_knum(&o, "schemaVersion", 2);
+	json_kstr(&o, "mediaType", INDEX_TYPE);
+	json_key(&o, "manifests");
+	json_array(&o);
+	json_array_end(&o);
+	json_object_end(&o);
+	return true;
+}
