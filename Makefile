@@ -56,6 +56,7 @@ PACK_SRC := \
 	core/pack/walk.c
 
 STORE_SRC := \
+	core/store/layout.c \
 	core/store/store.c \
 	core/store/store_fs.c
 

@@ -257,6 +257,17 @@ write_manifest(struct build *b, const struct cut *c, const struct forest *f,
 				  ret->media_type, blobs, c->n + 1, e);
 }
 
+/* For tools that read the storage directory itself. */
+static int
+publish(struct build *b, const struct manifest_info *m, struct err *e)
+{
+	const char *name = arena_printf(&b->arena, "%s:%s",
+					b->order->image.name, b->order->tag);
+
+	return store_publish(b->g->store, name, m->media_type, &m->digest,
+			     m->size, e);
+}
+
 /* From realised outputs to a manifest in storage. */
 static int
 assemble(struct build *b, const struct nix_outputs *outputs,
@@ -285,7 +296,9 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 		return -1;
 	for (size_t i = 0; i < cut.n; i++)
 		cut.described[i].layer = layers[i];
-	return write_manifest(b, &cut, &forest, ret, e);
+	if (write_manifest(b, &cut, &forest, ret, e) < 0)
+		return -1;
+	return publish(b, ret, e);
 }
 
 static int

@@ -138,6 +138,15 @@ store_get_record(struct store *st, const char *name, bool *ret_found,
 }
 
 int
+store_publish(struct store *st, const char *name, const char *media_type,
+	      const struct digest *d, uint64_t size, struct err *e)
+{
+	if (!st->ops->publish)
+		return 0;
+	return st->ops->publish(st, name, media_type, d, size, e);
+}
+
+int
 store_check(struct store *st, struct err *e)
 {
 	return st->ops->check(st, e);

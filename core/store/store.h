@@ -86,6 +86,14 @@ MUST_CHECK int store_put_record(struct store *st, const char *name,
 MUST_CHECK int store_get_record(struct store *st, const char *name,
 				bool *ret_found, struct buf *to, struct err *e);
 
+/*
+ * Give a manifest that is there a name for tools that read the storage
+ * itself, or move the name. A backend that no tool reads does nothing.
+ */
+MUST_CHECK int store_publish(struct store *st, const char *name,
+			     const char *media_type, const struct digest *d,
+			     uint64_t size, struct err *e);
+
 /* Can it be written to? For /readyz. */
 MUST_CHECK int store_check(struct store *st, struct err *e);
 

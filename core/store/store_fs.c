@@ -2,7 +2,7 @@
 /*
  * Storage in a directory, as an OCI image layout (image-layout.md):
  *
- *	oci-layout
+ *	oci-layout index.json   the names of the manifests (layout.h)
  *	blobs/sha256/HEX        mode 0444, never changed once it is there
  *	manifests/KEY layers/KEY  records
  *	staging/ID.lock         held by a process as long as it lives
@@ -24,6 +24,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/store/layout.h"
 #include "core/store/store_impl.h"
 #include "core/sys/fs.h"
 
@@ -209,6 +210,13 @@ fs_get_record(struct store *st, const char *name, bool *ret_found,
 }
 
 static int
+fs_publish(struct store *st, const char *name, const char *media_type,
+	   const struct digest *d, uint64_t size, struct err *e)
+{
+	return layout_publish(fs_of(st)->path, name, media_type, d, size, e);
+}
+
+static int
 fs_check(struct store *st, struct err *e)
 {
 	struct sink *staged = NULL;
@@ -351,6 +359,7 @@ static const struct store_ops fs_ops = {
 	.locate = fs_locate,
 	.put_record = fs_put_record,
 	.get_record = fs_get_record,
+	.publish = fs_publish,
 	.check = fs_check,
 	.free = fs_free,
 };

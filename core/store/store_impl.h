@@ -27,6 +27,10 @@ struct store_ops {
 			  size_t n, struct err *e);
 	int (*get_record)(struct store *st, const char *name, bool *ret_found,
 			  struct buf *to, struct err *e);
+	/* May be NULL. */
+	int (*publish)(struct store *st, const char *name,
+		       const char *media_type, const struct digest *d,
+		       uint64_t size, struct err *e);
 	int (*check)(struct store *st, struct err *e);
 	void (*free)(struct store *st);
 };

@@ -176,6 +176,38 @@ test_damage(struct store *st, const char *path)
 	   "a blob that was cut short is mended by the next commit");
 }
 
+static void
+test_layout(struct store *st, const char *path)
+{
+	AUTO(buf) struct buf file = BUF_INIT, got = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct digest one, two;
+
+	buf_printf(&file, "%s/index.json", path);
+	digest_of("1", 1, &one);
+	digest_of("2", 1, &two);
+	ok(store_publish(st, "b:latest", "t/m", &one, 1, &e) == 0 &&
+		   store_publish(st, "a:latest", "t/m", &one, 1, &e) == 0 &&
+		   store_publish(st, "b:latest", "t/m", &two, 2, &e) == 0 &&
+		   fs_read_file(file.p, 9999, &got, &e) == 0,
+	   "manifests get names");
+	is_str(got.p,
+	       "{\"schemaVersion\":2,\"mediaType\":"
+	       "\"application/vnd.oci.image.index.v1+json\",\"manifests\":["
+	       "{\"mediaType\":\"t/m\",\"digest\":\"sha256:"
+	       "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4"
+	       "b\",\"size\":1,\"annotations\":{\"org.opencontainers.image."
+	       "ref.name\":\"a:latest\"}},"
+	       "{\"mediaType\":\"t/m\",\"digest\":\"sha256:"
+	       "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab3"
+	       "5\",\"size\":2,\"annotations\":{\"org.opencontainers.image."
+	       "ref.name\":\"b:latest\"}}]}",
+	       "  sorted, each once, the latest counts");
+	ok(fs_write_atomic(file.p, "{broken", 7, &e) == 0 &&
+		   store_publish(st, "c:latest", "t/m", &one, 1, &e) == 0,
+	   "  and a damaged index is begun anew");
+}
+
 /* A process that is killed while it stages leaves nothing for long. */
 static void
 test_crash(const char *path)
@@ -221,6 +253,7 @@ main(void)
 	test_records(fs, "filesystem");
 	test_threads(fs, "filesystem");
 	test_damage(fs, path);
+	test_layout(fs, path);
 	test_crash(path);
 	store_free(fs);
 	err_clear(&e);
