@@ -11,9 +11,13 @@
 #include "core/base/digest.h"
 #include "core/base/mem.h"
 
+/* libdeflate's */
+#define GZIP_LEVEL_MAX 12
+
 struct codec {
 	struct compression c;
-	struct libdeflate_compressor *gzip; /* one is set, as c.kind says */
+	/* As c.kind says; each made when a block needs it. */
+	struct libdeflate_compressor *gzip, *gzip_short;
 	ZSTD_CCtx *zstd;
 };
 
@@ -37,20 +41,6 @@ codec_new(const struct compression *c)
 	struct codec *k = xcalloc(1, sizeof(*k));
 
 	k->c = *c;
-	switch (c->kind) {
-	case COMPRESSION_GZIP:
-		k->gzip = libdeflate_alloc_compressor(c->level);
-		must(k->gzip != NULL);
-		break;
-	case COMPRESSION_ZSTD:
-		k->zstd = ZSTD_createCCtx();
-		must(k->zstd != NULL);
-		set_zstd(k->zstd, ZSTD_c_compressionLevel, c->level);
-		set_zstd(k->zstd, ZSTD_c_contentSizeFlag, 1);
-		/* The registry's digest covers it. */
-		set_zstd(k->zstd, ZSTD_c_checksumFlag, 0);
-		break;
-	}
 	return k;
 }
 
@@ -60,6 +50,7 @@ codec_free(struct codec *k)
 	if (!k)
 		return;
 	libdeflate_free_compressor(k->gzip);
+	libdeflate_free_compressor(k->gzip_short);
 	(void)ZSTD_freeCCtx(k->zstd);
 	free(k);
 }
@@ -76,22 +67,51 @@ codec_bound(const struct compression *c, size_t n)
 	return 0;
 }
 
+static size_t
+run_gzip(struct codec *k, const void *in, size_t n, void *out, size_t cap)
+{
+	bool is_short = n < CODEC_SHORT && k->c.level < GZIP_LEVEL_MAX;
+	struct libdeflate_compressor **z = is_short ? &k->gzip_short : &k->gzip;
+	size_t got;
+
+	if (!*z)
+		*z = libdeflate_alloc_compressor(k->c.level + is_short);
+	must(*z != NULL);
+	got = libdeflate_gzip_compress(*z, in, n, out, cap);
+	must(got > 0);
+	return got;
+}
+
+static size_t
+run_zstd(struct codec *k, const void *in, size_t n, void *out, size_t cap)
+{
+	size_t got;
+
+	if (!k->zstd) {
+		k->zstd = ZSTD_createCCtx();
+		must(k->zstd != NULL);
+		set_zstd(k->zstd, ZSTD_c_compressionLevel, k->c.level);
+		if (k->c.level == 1)
+			set_zstd(k->zstd, ZSTD_c_minMatch, 6);
+		set_zstd(k->zstd, ZSTD_c_contentSizeFlag, 1);
+		/* The registry's digest covers the contents. */
+		set_zstd(k->zstd, ZSTD_c_checksumFlag, 0);
+	}
+	got = ZSTD_compress2(k->zstd, out, cap, in, n);
+	must(!ZSTD_isError(got));
+	return got;
+}
+
 size_t
 codec_run(struct codec *k, const void *in, size_t n, void *out, size_t cap)
 {
-	size_t got = 0;
-
 	switch (k->c.kind) {
 	case COMPRESSION_GZIP:
-		got = libdeflate_gzip_compress(k->gzip, in, n, out, cap);
-		must(got > 0);
-		break;
+		return run_gzip(k, in, n, out, cap);
 	case COMPRESSION_ZSTD:
-		got = ZSTD_compress2(k->zstd, out, cap, in, n);
-		must(!ZSTD_isError(got));
-		break;
+		return run_zstd(k, in, n, out, cap);
 	}
-	return got;
+	return 0;
 }
 
 /* Some that repeats, some that nearly does, some that doesn't. */
