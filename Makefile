@@ -229,6 +229,11 @@ $(B)/firn-fcgi: $(call obj,$(FCGI_MAIN)) $(LIB_FCGI) $(LIBS_FIRN)
 $(B)/firn: $(call obj,$(FIRN_SRC)) $(LIBS_FIRN)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
+# the same program on an engine without Nix, for tests of HTTP
+$(B)/firn-fcgi-fake: $(call obj,$(FCGI_MAIN) tests/support/fake_engine.c) \
+		$(LIB_FCGI) $(LIBS_FIRN)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lfcgi $(LIBS_ALL)
+
 # --- unit tests: each is linked with no more than its room may know
 
 $(B)/tests/%: $(B)/tests/unit/%.o

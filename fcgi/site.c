@@ -188,7 +188,9 @@ site_metrics(struct app *a, struct exchange *x, enum wake why)
 	response_header(r, "Content-Type",
 			"text/plain; version=0.0.4; charset=utf-8");
 	response_header(r, "Cache-Control", "no-store");
-	metric(&r->body, "up", "gauge", "Version " FIRN_VERSION ".", 1);
+	buf_adds(&r->body, "# HELP firn_info What runs.\n"
+			   "# TYPE firn_info gauge\n"
+			   "firn_info{version=\"" FIRN_VERSION "\"} 1\n");
 	engine_metrics(a, &r->body);
 	server_metrics(a, &r->body);
 	request_metrics(a, &r->body);
