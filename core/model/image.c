@@ -94,6 +94,20 @@ take_meta(struct image *im, struct str part, bool *ret_two_platforms)
 	return false;
 }
 
+/* Would this be a meta-package, if it stood in front? */
+static bool
+is_meta(const char *package)
+{
+	struct image im = {.packages = NULL};
+	bool two = false;
+
+	return take_meta(&im, str_of(package), &two);
+}
+
+/*
+ * A package may be called like a meta-package: "git/shell". Such ones come
+ * last, behind one that isn't, or the name would mean another image.
+ */
 static const char *
 canonical_name(struct arena *a, const struct image *im, const char **asked,
 	       size_t n)
@@ -104,8 +118,11 @@ canonical_name(struct arena *a, const struct image *im, const char **asked,
 		buf_adds(&name, im->platform->arch);
 	if (im->shell)
 		buf_printf(&name, "%sshell", name.len ? "/" : "");
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&name, "%s%s", name.len ? "/" : "", asked[i]);
+	for (int last = 0; last < 2; last++)
+		for (size_t i = 0; i < n; i++)
+			if (is_meta(asked[i]) == (last == 1))
+				buf_printf(&name, "%s%s", name.len ? "/" : "",
+					   asked[i]);
 	return arena_strdup(a, name.p);
 }
 

@@ -39,7 +39,12 @@ struct image {
 	size_t n_packages;
 	bool shell;                      /* start in bash */
 	const struct platform *platform; /* pinned by the name, or NULL */
-	const char *name; /* canonical: meta-packages, then the sorted rest */
+	/*
+	 * Canonical, and read again the name of this same image:
+	 * meta-packages, the sorted rest, and last the packages that are only
+	 * called like a meta-package.
+	 */
+	const char *name;
 };
 
 /*

@@ -24,6 +24,8 @@ static const struct {
 	{"nested sets", "xorg.xev/haskellpackages.stylish-haskell",
 	 "cacert haskellpackages.stylish-haskell iana-etc xorg.xev",
 	 "haskellpackages.stylish-haskell/xorg.xev"},
+	{"a package called like a meta-package stays behind", "zsh/shell/amd64",
+	 "amd64 cacert iana-etc shell zsh", "zsh/amd64/shell"},
 	{"only a platform", "arm64", NULL, NULL},
 	{"two platforms", "arm64/amd64/git", NULL, NULL},
 	{"an empty part is refused", "git//htop", NULL, NULL},
