@@ -111,6 +111,15 @@ UNIT_TESTS := \
 	tests/unit/test_store.c \
 	tests/unit/test_tar.c
 
+# tests/fuzz/fuzz_X.c: fuzzed by `make fuzz T=X`, replayed by `make unit`
+FUZZ_TARGETS := \
+	tests/fuzz/fuzz_config.c \
+	tests/fuzz/fuzz_dump.c \
+	tests/fuzz/fuzz_image.c \
+	tests/fuzz/fuzz_json.c \
+	tests/fuzz/fuzz_manifest.c \
+	tests/fuzz/fuzz_records.c
+
 # --- flags
 
 STD := -std=c17 -D_GNU_SOURCE -fno-common -fvisibility=hidden
@@ -159,8 +168,12 @@ LINK :=
 else ifeq ($(VARIANT),coverage)
 OPT := -O0 -g --coverage
 LINK := --coverage
+else ifeq ($(VARIANT),fuzz)
+OPT := -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+LINK := -fsanitize=address,undefined
 else
-$(error VARIANT is one of release asan tsan valgrind coverage)
+$(error VARIANT is one of release asan tsan valgrind coverage fuzz)
 endif
 
 CPPFLAGS_ALL := -I. -include core/base/banned.h \
@@ -262,9 +275,31 @@ $(B)/tests/test_tar: TEST_LIBS = $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 
+# --- fuzz targets, which may know everything
+
+FUZZ_LIBS := $(B)/tests/support/store_mem.o $(LIB_FCGI) $(LIBS_FIRN)
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_TARGETS))
+REPLAY_BIN := $(patsubst %,$(B)/tests/replay_%,$(FUZZ_NAMES))
+T ?= $(FUZZ_NAMES)
+TIME ?= 60
+
+$(B)/tests/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o \
+		$(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
+
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_LIBS)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS_ALL)
+
+.PHONY: fuzz fuzz-run
+fuzz:
+	$(MAKE) VARIANT=fuzz CC=clang fuzz-run
+fuzz-run: $(patsubst %,$(B)/fuzz_%,$(T))
+	tests/fuzz/run $(B) $(TIME) $(T)
+
 .PHONY: unit
-unit: $(UNIT_BIN)
-	tests/support/run-tap $(UNIT_BIN)
+unit: $(UNIT_BIN) $(REPLAY_BIN)
+	tests/support/run-tap $(UNIT_BIN) $(REPLAY_BIN)
 
 # --- for people: each installs what it needs, and asks for root only then
 
@@ -307,4 +342,4 @@ clean:
 	rm -rf build
 
 -include $(patsubst %.o,%.d,$(call obj,$(ALL_SRC)))
--include $(patsubst tests/unit/%.c,$(B)/tests/unit/%.d,$(UNIT_TESTS))
+-include $(patsubst %.c,$(B)/%.d,$(UNIT_TESTS) $(FUZZ_TARGETS))
