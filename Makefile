@@ -342,4 +342,4 @@ clean:
 	rm -rf build
 
 -include $(patsubst %.o,%.d,$(call obj,$(ALL_SRC)))
--include $(patsubst %.c,$(B)/%.d,$(UNIT_TESTS) $(FUZZ_TARGETS))
+-include $(wildcard $(B)/tests/*/*.d)
