@@ -223,7 +223,14 @@ FORCE:
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_$*) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+# where the program will find its Nix expressions
+CPPFLAGS_core/config := -DFIRN_NIX_DIR='"$(PREFIX)/share/firn/nix"'
+$(B)/core/config.o: $(B)/prefix
+$(B)/prefix: FORCE
+	@mkdir -p $(B)
+	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
 
 $(LIB_BASE): $(call obj,$(BASE_SRC))
 $(LIB_SYS): $(call obj,$(SYS_SRC))
@@ -321,11 +328,18 @@ pkgs:
 
 # --- checks
 
-.PHONY: check-headers check-layers format format-check
+.PHONY: check-headers check-layers check-config format format-check
 check-headers:
 	tests/lint/check-headers '$(CC)' '$(CPPFLAGS_ALL) $(STD)' $(ALL_HDR)
 check-layers:
 	tests/lint/check-layers tests/lint/layers.txt
+
+CONFIG_TABLE := $(B)/tests/lint/config_table
+$(CONFIG_TABLE): $(CONFIG_TABLE).o $(LIBS_FIRN)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_BASE)
+check-config: $(CONFIG_TABLE)
+	tests/lint/check-config $< $(PREFIX) deploy/man/firn.env.5 \
+		deploy/example.env README.md
 
 FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 format:
@@ -336,6 +350,50 @@ format-check:
 .PHONY: asan tsan
 asan tsan:
 	$(MAKE) VARIANT=$@ unit
+
+# --- installing: what goes where, as MODE:FILE:PLACE below PREFIX. Text has
+#     @PREFIX@ replaced.
+
+INSTALLED = \
+	755:$(B)/firn:bin/firn \
+	755:$(B)/firn-fcgi:bin/firn-fcgi \
+	$(foreach f,$(wildcard nix/*.nix),644:$(f):share/firn/$(f)) \
+	$(foreach f,$(wildcard nginx/*.conf),644:$(f):share/firn/$(f)) \
+	644:deploy/man/firn.8:share/man/man8/firn.8 \
+	644:deploy/man/firn-fcgi.8:share/man/man8/firn-fcgi.8 \
+	644:deploy/man/firn.env.5:share/man/man5/firn.env.5 \
+	644:deploy/example.env:share/doc/firn/example.env \
+	644:README.md:share/doc/firn/README.md \
+	644:LICENSE:share/doc/firn/LICENSE \
+	644:deploy/systemd/firn.service.in:lib/systemd/system/firn.service \
+	644:deploy/systemd/firn.socket:lib/systemd/system/firn.socket \
+	644:deploy/sysusers.d/firn.conf:lib/sysusers.d/firn.conf \
+	644:deploy/tmpfiles.d/firn.conf:lib/tmpfiles.d/firn.conf
+
+.PHONY: install uninstall dist
+install: all
+	@set -e; umask 022; for i in $(INSTALLED); do \
+		mode=$${i%%:*}; i=$${i#*:}; \
+		from=$${i%%:*}; to='$(DESTDIR)$(PREFIX)'/$${i#*:}; \
+		mkdir -p "$${to%/*}"; \
+		if [ $$mode = 755 ]; then \
+			install -m 755 "$$from" "$$to"; \
+		else \
+			sed 's|@PREFIX@|$(PREFIX)|g' "$$from" > "$$to"; \
+			chmod 644 "$$to"; \
+		fi; \
+	done
+uninstall:
+	@for i in $(INSTALLED); do \
+		rm -f '$(DESTDIR)$(PREFIX)'/"$${i##*:}"; \
+	done
+	@for d in firn/nix firn/nginx firn doc/firn; do \
+		rmdir '$(DESTDIR)$(PREFIX)/share/'$$d 2>/dev/null; \
+	done; true
+dist:
+	@mkdir -p build
+	git archive --prefix=firn-$(VERSION)/ HEAD | gzip -9n \
+		> build/firn-$(VERSION).tar.gz
 
 .PHONY: clean
 clean:
