@@ -49,6 +49,7 @@ MODEL_SRC := \
 
 PACK_SRC := \
 	core/pack/compress.c \
+	core/pack/members.c \
 	core/pack/order.c \
 	core/pack/pack.c \
 	core/pack/pool.c \
@@ -98,7 +99,8 @@ FCGI_MAIN := \
 FIRN_SRC := \
 	deploy/firn/build.c \
 	deploy/firn/engine.c \
-	deploy/firn/main.c
+	deploy/firn/main.c \
+	deploy/firn/pack.c
 
 UNIT_TESTS := \
 	tests/unit/test_base.c \

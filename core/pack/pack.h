@@ -23,6 +23,7 @@
 #include "core/model/layers.h"
 
 struct err;
+struct members;
 struct pack_pool;
 struct sink;
 
@@ -68,6 +69,12 @@ struct pack_input {
  */
 struct pack_pool *pack_pool_new(unsigned threads);
 void pack_pool_free(struct pack_pool *p);
+
+/*
+ * Keep members of what is packed, and use those that are there (members.h):
+ * the bytes are the same, sooner. Before the first layer; m is borrowed.
+ */
+void pack_pool_use_members(struct pack_pool *p, struct members *m);
 
 /*
  * Pack one layer into out, which is finished but not freed. Blocks; may run

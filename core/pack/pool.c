@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "core/base/attr.h"
+#include "core/base/digest.h"
 #include "core/base/mem.h"
 #include "core/pack/compress.h"
+#include "core/pack/members.h"
 
 struct pack_pool {
 	pthread_mutex_t mutex; /* over everything here and in the lanes */
@@ -21,6 +23,7 @@ struct pack_pool {
 	unsigned max_lane; /* of them, in one lane */
 	bool stop;
 
+	struct members *members; /* or NULL */
 	pthread_t *threads;
 	unsigned n_threads;
 };
@@ -28,8 +31,9 @@ struct pack_pool {
 struct lane {
 	struct pack_pool *p;
 	struct compression c;
-	pthread_cond_t ready; /* the head is done, or the lane closed */
-	struct block *head;   /* in order */
+	char id[CODEC_ID_CAP]; /* for the members' keys */
+	pthread_cond_t ready;  /* the head is done, or the lane closed */
+	struct block *head;    /* in order */
 	struct block *tail;
 	unsigned n_held; /* blocks between lane_take and lane_give */
 	bool closed;
@@ -59,17 +63,33 @@ pool_get(struct pack_pool *p)
 	return b;
 }
 
+/* The block's member: a known one, or made now. */
 static void
-block_compress(struct block *b, struct codec *k, const struct compression *c)
+block_compress(struct block *b, struct codec *k)
 {
-	size_t cap = codec_bound(c, b->n);
+	const struct lane *l = b->lane;
+	struct members *known = l->p->members;
+	size_t cap = codec_bound(&l->c, b->n);
+	struct digest key;
 
 	if (b->out_cap < cap) {
 		free(b->out);
 		b->out = xmalloc(cap);
 		b->out_cap = cap;
 	}
+	if (known) {
+		AUTO(hasher) struct hasher h;
+
+		hasher_init(&h);
+		hasher_field_str(&h, l->id);
+		hasher_field(&h, b->in, b->n);
+		hasher_finish(&h, &key);
+		if (members_get(known, &key, b->out, cap, &b->out_n))
+			return;
+	}
 	b->out_n = codec_run(k, b->in, b->n, b->out, b->out_cap);
+	if (known)
+		members_put(known, &key, b->out, b->out_n);
 }
 
 static void *
@@ -93,7 +113,7 @@ pool_thread(void *arg)
 		}
 		b->out_n = 0;
 		if (!dropped)
-			block_compress(b, k, &c);
+			block_compress(b, k);
 		pthread_mutex_lock(&p->mutex);
 		b->done = true;
 		if (b->lane->head == b)
@@ -146,6 +166,12 @@ pack_pool_new(unsigned threads)
 }
 
 void
+pack_pool_use_members(struct pack_pool *p, struct members *m)
+{
+	p->members = m;
+}
+
+void
 pack_pool_free(struct pack_pool *p)
 {
 	struct block *b;
@@ -176,6 +202,8 @@ lane_new(struct pack_pool *p, const struct compression *c)
 
 	l->p = p;
 	l->c = *c;
+	if (p->members)
+		codec_id(c, l->id);
 	pthread_cond_init(&l->ready, NULL);
 	return l;
 }

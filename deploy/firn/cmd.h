@@ -16,5 +16,6 @@ enum cmd_status {
 };
 
 int cmd_build(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
 
 #endif

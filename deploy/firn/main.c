@@ -11,6 +11,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{"build", cmd_build, "build images ahead of the first pull"},
+	{"pack", cmd_pack, "pack store paths into one layer"},
 };
 
 static void

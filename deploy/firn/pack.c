@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/buf.h"
+#include "core/base/digest.h"
+#include "core/base/err.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/sink.h"
+#include "core/pack/members.h"
+#include "core/pack/pack.h"
+#include "core/sys/fs.h"
+#include "deploy/firn/cmd.h"
+#include "deploy/firn/engine.h"
+
+#define THREADS_MAX 256u
+
+static const char usage[] =
+	"usage: firn pack [OPTION]... STOREPATH...\n"
+	"\n"
+	"Pack store paths into one layer, as an image would have it, and say\n"
+	"what it is: {\"digest\":...,\"diffId\":...,\"size\":N,\n"
+	"\"compression\":...}. The layer depends on the paths and the\n"
+	"compression alone.\n"
+	"\n"
+	"  -t, --threads N       threads that compress; default: the cores\n"
+	"  -c, --compression C   gzip or zstd, perhaps with :LEVEL; default "
+	"gzip\n"
+	"  -o, --output FILE     write the layer there, whole or not at all\n"
+	"      --root DIR        read the store paths below DIR\n"
+	"      --members DIR     keep what is compressed there, and use it\n"
+	"      --members-mib N   at most so much of it; default 1024\n"
+	"  -h, --help            this\n";
+
+struct options {
+	unsigned threads;
+	struct compression compression;
+	const char *output; /* NULL: the layer is only measured */
+	const char *root;
+	const char *members; /* NULL: none */
+	uint64_t members_mib;
+};
+
+/* Where the layer goes: a file without a name until it is whole. */
+struct file_sink {
+	struct sink base;
+	int fd;
+	struct buf dir;
+	struct buf temp; /* its name, where it has to have one */
+};
+
+static int
+file_write(struct sink *s, const void *p, size_t n, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	return f->fd < 0 ? 0 : fs_write_all(f->fd, p, n, e);
+}
+
+static int
+file_finish(struct sink *s, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	return f->fd < 0 ? 0 : fs_sync(f->fd, "the layer", e);
+}
+
+static void
+file_free(struct sink *s)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	if (f->fd >= 0)
+		(void)close(f->fd);
+	if (f->temp.len > 0)
+		(void)unlink(f->temp.p);
+	buf_release(&f->temp);
+	buf_release(&f->dir);
+	free(f);
+}
+
+static const struct sink_ops file_ops = {
+	.write = file_write,
+	.finish = file_finish,
+	.free = file_free,
+};
+
+/* A process that is killed leaves nothing, where the filesystem can do it. */
+static int
+file_new(const char *output, struct file_sink **ret, struct err *e)
+{
+	struct file_sink *f = xcalloc(1, sizeof(*f));
+	const char *slash = output ? strrchr(output, '/') : NULL;
+
+	f->base.ops = &file_ops;
+	f->fd = -1;
+	buf_init(&f->dir);
+	buf_init(&f->temp);
+	*ret = f;
+	if (!output)
+		return 0;
+	if (slash)
+		buf_add(&f->dir, output, (size_t)(slash - output) + 1);
+	else
+		buf_adds(&f->dir, "./");
+	f->fd = open(f->dir.p, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	if (f->fd >= 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return err_set_errno(e, ERR_SYSTEM, errno,
+				     "create a file in %s", f->dir.p);
+	return fs_create_temp(f->dir.p, &f->temp, &f->fd, e);
+}
+
+/* Give the finished file its name, over one that is there. */
+static int
+file_commit(struct file_sink *f, const char *output, struct err *e)
+{
+	char hex[33], from[64];
+
+	if (!output)
+		return 0;
+	if (f->temp.len == 0) {
+		fs_random_hex(hex);
+		buf_printf(&f->temp, "%s%s", f->dir.p, hex);
+		(void)snprintf(from, sizeof(from), "/proc/self/fd/%d", f->fd);
+		if (linkat(AT_FDCWD, from, AT_FDCWD, f->temp.p,
+			   AT_SYMLINK_FOLLOW) < 0) {
+			buf_clear(&f->temp);
+			return err_set_errno(e, ERR_SYSTEM, errno, "link %s",
+					     output);
+		}
+	}
+	if (fchmod(f->fd, 0644) < 0 || rename(f->temp.p, output) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "rename to %s",
+				     output);
+	buf_clear(&f->temp);
+	return fs_sync_dir(f->dir.p, e);
+}
+
+static unsigned
+count_cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+static void
+print_layer(const struct layer *l)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json_out) struct json_out o;
+	char digest[DIGEST_TEXT_CAP];
+
+	json_out_init(&o, &text);
+	json_object(&o);
+	digest_text(&l->digest, digest);
+	json_kstr(&o, "digest", digest);
+	digest_text(&l->diff_id, digest);
+	json_kstr(&o, "diffId", digest);
+	json_knum(&o, "size", l->size);
+	json_kstr(&o, "compression", compression_name(l->compression));
+	json_object_end(&o);
+	(void)puts(text.p);
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+pack(const struct options *o, char **paths, size_t n, struct err *e)
+{
+	AUTO(sink) struct sink *out = NULL;
+	AUTO(members) struct members *members = NULL;
+	struct file_sink *file;
+	struct pack_pool *pool;
+	struct layer l;
+	int r;
+
+	qsort(paths, n, sizeof(*paths), by_bytes);
+	if (o->members &&
+	    members_open(o->members, o->members_mib << 20, &members, e) < 0)
+		return -1;
+	r = file_new(o->output, &file, e);
+	out = &file->base;
+	if (r < 0)
+		return -1;
+	pool = pack_pool_new(o->threads);
+	pack_pool_use_members(pool, members);
+	r = pack_layer(pool,
+		       &(struct pack_input){
+			       .paths = (const char *const *)paths,
+			       .n_paths = n,
+			       .root = o->root,
+			       .compression = o->compression,
+		       },
+		       out, &l, e);
+	pack_pool_free(pool);
+	if (r < 0 || file_commit(file, o->output, e) < 0)
+		return -1;
+	print_layer(&l);
+	return 0;
+}
+
+/* A number from 1 to max; 0 after a message. */
+static uint64_t
+parse_number(const char *what, const char *s, uint64_t max)
+{
+	uint64_t n = 0;
+
+	if (str_to_u64(str_of(s), max, &n) && n > 0)
+		return n;
+	(void)fprintf(stderr, "firn: %s is 1 to %llu, not \"%s\"\n", what,
+		      (unsigned long long)max, s);
+	return 0;
+}
+
+/* False: wrong usage, and it has been said. */
+static bool
+parse_option(int opt, struct options *o)
+{
+	struct err e = ERR_INIT;
+
+	switch (opt) {
+	case 't':
+		o->threads = (unsigned)parse_number("--threads", optarg,
+						    THREADS_MAX);
+		return o->threads > 0;
+	case 'c':
+		if (compression_parse(optarg, &o->compression, &e) == 0)
+			return true;
+		(void)cmd_fail(&e);
+		return false;
+	case 'o':
+		o->output = optarg;
+		return true;
+	case 'r':
+		o->root = optarg;
+		return true;
+	case 'm':
+		o->members = optarg;
+		return true;
+	case 'M':
+		o->members_mib =
+			parse_number("--members-mib", optarg, UINT64_MAX >> 20);
+		return o->members_mib > 0;
+	default:
+		(void)fputs(usage, stderr);
+		return false;
+	}
+}
+
+int
+cmd_pack(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"threads", required_argument, NULL, 't'},
+		{"compression", required_argument, NULL, 'c'},
+		{"output", required_argument, NULL, 'o'},
+		{"root", required_argument, NULL, 'r'},
+		{"members", required_argument, NULL, 'm'},
+		{"members-mib", required_argument, NULL, 'M'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	struct options o = {
+		.threads = count_cores(),
+		.root = "",
+		.members_mib = 1024,
+	};
+	struct err e = ERR_INIT;
+	int c;
+
+	if (compression_parse("gzip", &o.compression, &e) < 0)
+		return cmd_fail(&e);
+	while ((c = getopt_long(argc, argv, "t:c:o:h", options, NULL)) != -1) {
+		if (c == 'h') {
+			(void)fputs(usage, stdout);
+			return CMD_OK;
+		}
+		if (!parse_option(c, &o))
+			return CMD_USAGE;
+	}
+	if (optind == argc) {
+		(void)fputs(usage, stderr);
+		return CMD_USAGE;
+	}
+	if (pack(&o, argv + optind, (size_t)(argc - optind), &e) < 0)
+		return cmd_fail(&e);
+	return CMD_OK;
+}
