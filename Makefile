@@ -73,6 +73,7 @@ CORE_SRC := \
 	core/nix/errors.c \
 	core/nix/eval.c \
 	core/nix/index.c \
+	core/nix/offline.c \
 	core/nix/open.c \
 	core/nix/realise.c \
 	core/nix/report.c \

@@ -361,8 +361,12 @@ find_drv(const char *text, const char *dir, struct str *ret)
 	for (const char *p = text; (p = strstr(p, dir)) != NULL; p += k) {
 		size_t n = strcspn(p, " '\"\n,;:!^");
 
+		const char *end = strstr(p, ".drv.chroot/");
+
 		while (n > 0 && p[n - 1] == '.')
 			n--;
+		if (end && end < p + n)
+			n = (size_t)(end - p) + 4;
 		if (n > 4 && memcmp(p + n - 4, ".drv", 4) == 0) {
 			*ret = (struct str){.p = p, .n = n};
 			return true;
@@ -391,6 +395,11 @@ static const struct build_rule build_rules[] = {
 	 "(hash mismatch)"},
 	{"failed to produce output", ERR_BUILD, TEXT_PLAIN,
 	 "the build ended without an error, but left no output"},
+	{"cycle detected", ERR_BUILD, TEXT_PLAIN,
+	 "its outputs refer to each other in a circle"},
+	{"unsupported type", ERR_BUILD, TEXT_PLAIN,
+	 "the build left what the Nix store can't hold (a pipe, a socket or a "
+	 "device)"},
 	{"killed after writing more than", ERR_BUILD, TEXT_PLAIN,
 	 "the build was ended: its log got too long"},
 	{"failed with exit code", ERR_BUILD, TEXT_FAILED, NULL},

@@ -300,7 +300,7 @@ kind_name(const char *kind)
 	static const struct {
 		const char *nix, *text;
 	} names[] = {
-		{"lambda", "a function"},  {"set", "a set of packages"},
+		{"lambda", "a function"},  {"set", "a set"},
 		{"int", "a number"},       {"float", "a number"},
 		{"bool", "a truth value"}, {"null", "empty"},
 		{"string", "a text"},      {"path", "a file name"},
@@ -313,28 +313,58 @@ kind_name(const char *kind)
 	return "something else";
 }
 
+/* Sets hold functions of their own beside packages. */
+static bool
+names_package(const char *member)
+{
+	static const char *const others[] = {
+		"callPackage",
+		"extend",
+		"newScope",
+		"override",
+		"overrideDerivation",
+		"overrideScope",
+		"overrideScope'",
+		"packages",
+		"recurseForDerivations",
+	};
+
+	if (str_has_prefix(member, "__"))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (strcmp(member, others[i]) == 0)
+			return false;
+	return true;
+}
+
 static int
 answer_no_package(struct arena *scratch, const char *name, const struct json *p,
 		  struct err *e)
 {
 	AUTO(buf) struct buf at = BUF_INIT, list = BUF_INIT;
 	const char *const *path, *const *members;
-	size_t n, n_path;
+	size_t n, n_path, shown = 0;
 
 	path = read_strings(scratch, json_get(p, "at"), &n_path);
 	nix_text_dotted(&at, path, n_path);
 	members = read_strings(scratch, json_get(p, "members"), &n);
-	for (size_t i = 0; i < n && i < MEMBERS_SHOWN; i++)
-		buf_printf(&list, "%s%s.%s", i > 0 ? ", " : "", at.p,
-			   members[i]);
-	if (n == 0)
+	for (size_t i = 0; i < n && shown <= MEMBERS_SHOWN; i++) {
+		if (!names_package(members[i]))
+			continue;
+		if (shown == MEMBERS_SHOWN)
+			buf_adds(&list, ", ...");
+		else
+			buf_printf(&list, "%s%s.%s", shown > 0 ? ", " : "",
+				   at.p, members[i]);
+		shown++;
+	}
+	if (shown == 0)
 		return err_set(e, ERR_NOT_FOUND, "%s is not a package but %s",
 			       name, kind_name(json_get_str(p, "kind")));
 	return err_set(e, ERR_NOT_FOUND,
 		       "%s is not a package but %s; some of what is in it: "
-		       "%s%s",
-		       name, kind_name(json_get_str(p, "kind")), list.p,
-		       n > MEMBERS_SHOWN ? ", ..." : "");
+		       "%s",
+		       name, kind_name(json_get_str(p, "kind")), list.p);
 }
 
 static int

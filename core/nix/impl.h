@@ -25,10 +25,11 @@ struct nix_report;
 struct nix {
 	struct arena arena; /* everything below that is set once */
 	struct nix_options o;
-	const char *dir;         /* ours below the state directory */
-	const char *const *envp; /* of every child */
-	bool no_build_users;     /* root, and no group of build users */
-	unsigned major, minor;   /* of Nix's version */
+	const char *dir;          /* ours below the state directory */
+	const char *const *envp;  /* of every child */
+	const char *substituters; /* NULL: those of Nix's configuration */
+	bool no_build_users;      /* root, and no group of build users */
+	unsigned major, minor;    /* of Nix's version */
 
 	char *roots; /* our own directory of GC roots; see roots.c */
 	int roots_lock;
@@ -111,6 +112,19 @@ struct nix_root {
 
 MUST_CHECK int nix_root_new(struct nix *n, struct nix_root **ret,
 			    struct err *e);
+
+/* --- offline.c */
+
+/* Set n->substituters to those of Nix's that need no network. */
+MUST_CHECK int nix_find_local_substituters(struct nix *n, struct err *e);
+/* Of a list of URLs, those that are local. */
+void nix_local_prefixes(struct buf *to, const char *list);
+/*
+ * Could these derivations ("DRV!out") be realised without a download? Else
+ * ERR_BUILD with what is missing.
+ */
+MUST_CHECK int nix_check_offline(struct nix *n, const struct nix_args *drvs,
+				 const struct nix_watch *w, struct err *e);
 
 /* --- index.c: the names at the top of a package set, and near misses */
 

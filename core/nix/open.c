@@ -182,6 +182,8 @@ copy_list(struct arena *a, const char *const *v, size_t n)
 static void
 copy_options(struct nix *n, const struct nix_options *o)
 {
+	const char *uris = o->allowed_uris ? o->allowed_uris : "";
+	AUTO(buf) struct buf local = BUF_INIT;
 	struct arena *a = &n->arena;
 
 	n->o = *o;
@@ -190,8 +192,11 @@ copy_options(struct nix *n, const struct nix_options *o)
 	n->o.allow = copy_list(a, o->allow, o->n_allow);
 	n->o.deny = copy_list(a, o->deny, o->n_deny);
 	n->o.overlays = copy_list(a, o->overlays, o->n_overlays);
-	n->o.allowed_uris =
-		arena_strdup(a, o->allowed_uris ? o->allowed_uris : "");
+	if (o->offline) {
+		nix_local_prefixes(&local, uris);
+		uris = local.p;
+	}
+	n->o.allowed_uris = arena_strdup(a, uris);
 	if (n->o.eval_memory == 0)
 		n->o.eval_memory = DEFAULT_EVAL_MEMORY;
 	n->dir = arena_printf(a, "%s/nix", o->state_path);
@@ -208,7 +213,9 @@ nix_open(const struct nix_options *o, struct nix **ret, struct err *e)
 	copy_options(n, o);
 	make_environment(n);
 	look_for_build_users(n);
-	if (ask_version(n, e) < 0 || nix_roots_open(n, e) < 0) {
+	if (ask_version(n, e) < 0 ||
+	    (o->offline && nix_find_local_substituters(n, e) < 0) ||
+	    nix_roots_open(n, e) < 0) {
 		nix_free(n);
 		return -1;
 	}

@@ -136,26 +136,45 @@ add_limits(struct nix_run *r, struct arena *a)
 
 /* *ret_collected: a collection came in between; the same may work again. */
 static int
-realise_once(struct nix *n, struct arena *a, const struct nix_outputs *outputs,
-	     const struct nix_watch *w, const struct nix_root *root,
-	     struct nix_outputs *ret, bool *ret_collected, struct err *e)
+run_realise(struct nix *n, struct arena *a, const struct nix_args *drvs,
+	    const struct nix_watch *w, const struct nix_root *root,
+	    bool *ret_collected, struct err *e)
 {
-	struct wanted wanted = sort_wanted(a, outputs);
 	AUTO(nix_run) struct nix_run r;
 
-	*ret_collected = false;
 	nix_run_init(&r, n, "nix-store", w);
 	nix_args_add(&r.args, "--realise", "--add-root",
 		     arena_printf(a, "%s/r", root->dir), "--indirect",
 		     (char *)NULL);
 	add_limits(&r, a);
-	add_drvs(a, &r.args, &wanted);
+	for (size_t i = 0; i < drvs->n; i++)
+		nix_args_add(&r.args, drvs->v[i], (char *)NULL);
 	if (nix_run_start(&r, e) < 0)
 		return -1;
-	if (!nix_run_ok(&r)) {
-		*ret_collected = nix_was_collected(&r);
-		return nix_fail_realise(&r, e);
-	}
+	if (nix_run_ok(&r))
+		return 0;
+	*ret_collected = nix_was_collected(&r);
+	return nix_fail_realise(&r, e);
+}
+
+static int
+realise_once(struct nix *n, struct arena *a, const struct nix_outputs *outputs,
+	     const struct nix_watch *w, const struct nix_root *root,
+	     struct nix_outputs *ret, bool *ret_collected, struct err *e)
+{
+	struct wanted wanted = sort_wanted(a, outputs);
+	struct nix_args drvs = VEC_INIT;
+	int r = 0;
+
+	*ret_collected = false;
+	add_drvs(a, &drvs, &wanted);
+	if (n->o.offline)
+		r = nix_check_offline(n, &drvs, w, e);
+	if (r == 0)
+		r = run_realise(n, a, &drvs, w, root, ret_collected, e);
+	vec_release(&drvs);
+	if (r < 0)
+		return -1;
 	ret->request = outputs->request;
 	return read_links(n, a, &wanted, root, ret, e);
 }

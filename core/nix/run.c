@@ -47,6 +47,8 @@ add_common(struct nix_run *r)
 			     (char *)NULL);
 	if (r->nix->no_build_users)
 		nix_args_option(&r->args, "build-users-group", "");
+	if (r->nix->substituters)
+		nix_args_option(&r->args, "substituters", r->nix->substituters);
 	nix_args_option(&r->args, "connect-timeout", "10");
 }
 

@@ -190,33 +190,25 @@ nix_text_near(struct buf *to, const char *asked, const char *prefix,
 	      const char *const *names, size_t n)
 {
 	const char *best[NEAR_MAX] = {NULL};
-	int far[NEAR_MAX] = {0};
 	size_t na = strlen(asked), k = 0;
+	int nearest = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		int d = farness(asked, na, names[i]);
-		size_t at;
 
-		if (d < 0)
+		if (d < 0 || (k > 0 && d > nearest))
 			continue;
-		for (at = k; at > 0 && far[at - 1] > d; at--)
-			continue;
-		if (at >= NEAR_MAX)
-			continue;
-		if (k < NEAR_MAX)
-			k++;
-		for (size_t j = k - 1; j > at; j--) {
-			best[j] = best[j - 1];
-			far[j] = far[j - 1];
+		if (k == 0 || d < nearest) {
+			k = 0;
+			nearest = d;
 		}
-		best[at] = names[i];
-		far[at] = d;
+		if (k < NEAR_MAX)
+			best[k++] = names[i];
 	}
-	for (size_t i = 0; i < k; i++)
-		buf_printf(to, "%s%s%s",
-			   i == 0       ? ""
-			   : i + 1 == k ? " or "
-					: ", ",
-			   prefix, best[i]);
+	for (size_t i = 0; i < k; i++) {
+		if (i > 0)
+			buf_adds(to, i + 1 == k ? " or " : ", ");
+		buf_printf(to, "%s%s", prefix, best[i]);
+	}
 	return k > 0;
 }
