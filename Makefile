@@ -107,6 +107,8 @@ UNIT_TESTS := \
 	tests/unit/test_base.c \
 	tests/unit/test_image.c \
 	tests/unit/test_layers.c \
+	tests/unit/test_nix.c \
+	tests/unit/test_nix_text.c \
 	tests/unit/test_pack.c \
 	tests/unit/test_proc.c \
 	tests/unit/test_respond.c \
@@ -269,6 +271,10 @@ $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_layers: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_layers: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_nix: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_nix: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_nix_text: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_nix_text: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)

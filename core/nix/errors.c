@@ -165,7 +165,7 @@ nix_was_collected(const struct nix_run *r)
 	static const char *const signs[] = {
 		"is not valid",           "does not exist in the Nix store",
 		".drv: No such file",     ".drv': No such file",
-		"cannot read derivation",
+		"cannot read derivation", "missing derivation",
 	};
 
 	if (r->timed_out)
@@ -336,11 +336,11 @@ nix_fail_eval(const struct nix_run *r, const char *attribute,
 		set_detail(r, words.p, e);
 		return -1;
 	}
-	/* A throw may say anything; only Nix's own failures are left. */
+	/* A throw may imitate these, and gains an error of the operator's. */
+	if (fail_anywhere(r, words.p, e) < 0)
+		return -1;
 	if (r->report->mark == NIX_MARK_NONE)
 		return nix_fail(r, "Nix does not evaluate", e);
-	if (!r->report->n_errors && fail_anywhere(r, r->report->tail.p, e) < 0)
-		return -1;
 	nix_text_scrub(&clean, words.p, store_dir(r));
 	headline(&line, clean.p);
 	if (line.len == 0)

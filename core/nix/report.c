@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/arena.h"
 #include "core/base/err.h"
 #include "core/base/json.h"
 #include "core/nix/impl.h"
@@ -17,6 +16,8 @@
 #define RESULT_POST_LOG 107
 #define LEVEL_INFO 3
 
+/* A chatty build has 100,000 short lines: an arena for each costs more. */
+#define LINES_HELD 64u
 #define ERROR_MAX 16384u
 #define TAIL_MAX 8192u
 
@@ -26,6 +27,7 @@ nix_report_new(const struct nix_watch *watch)
 	struct nix_report *rep = xcalloc(1, sizeof(*rep));
 
 	rep->watch = watch;
+	arena_init(&rep->arena);
 	rep->mark = NIX_MARK_NONE;
 	for (size_t i = 0; i < NIX_ERRORS_MAX; i++)
 		buf_init(&rep->errors[i]);
@@ -54,6 +56,7 @@ nix_report_free(struct nix_report *rep)
 	for (size_t i = 0; i < rep->builds.n; i++)
 		build_release(&rep->builds.v[i]);
 	vec_release(&rep->builds);
+	arena_release(&rep->arena);
 	free(rep);
 }
 
@@ -311,7 +314,6 @@ nix_report_line(void *ctx, const char *line, size_t n)
 {
 	static const char prefix[] = "@nix ";
 	const size_t k = sizeof(prefix) - 1;
-	AUTO(arena) struct arena a = ARENA_INIT;
 	struct nix_report *rep = ctx;
 	const struct json *v;
 	struct err e = ERR_INIT;
@@ -322,8 +324,12 @@ nix_report_line(void *ctx, const char *line, size_t n)
 	}
 	if (is_progress(line + k, n - k))
 		return;
+	if (++rep->lines > LINES_HELD) {
+		arena_release(&rep->arena);
+		rep->lines = 1;
+	}
 	/* A builder may print such a line too; what is no JSON is text. */
-	if (json_parse(&a, line + k, n - k, NULL, &v, &e) < 0)
+	if (json_parse(&rep->arena, line + k, n - k, NULL, &v, &e) < 0)
 		take_plain(rep, line, n);
 	else
 		take_json(rep, v);

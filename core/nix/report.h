@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/vec.h"
 
@@ -37,6 +38,8 @@ struct nix_build {
 
 struct nix_report {
 	const struct nix_watch *watch; /* may be NULL */
+	struct arena arena;            /* for the lines read last */
+	unsigned lines;                /* that are in the arena */
 	int64_t mark;
 	struct buf errors[NIX_ERRORS_MAX]; /* in the order they came */
 	size_t n_errors;

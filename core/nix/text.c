@@ -45,6 +45,16 @@ ends_path(char c)
 	return c == '\0' || strchr(" \n\t'\"`:,;()[]{}<>", c) != NULL;
 }
 
+/* The address of something on a network is no path; file:/// is. */
+static size_t
+url_len(const char *text, const char *p)
+{
+	if (p == text || p[-1] != ':' || p[0] != '/' || p[1] != '/' ||
+	    p[2] == '/' || ends_path(p[2]))
+		return 0;
+	return strcspn(p, " \n\t'\"");
+}
+
 void
 nix_text_scrub(struct buf *to, const char *s, const char *store_dir)
 {
@@ -55,6 +65,11 @@ nix_text_scrub(struct buf *to, const char *s, const char *store_dir)
 		const char *end = p, *last = p;
 		bool begins = p == s || ends_path(p[-1]);
 
+		if (url_len(s, p) > 0) {
+			buf_add(to, p, url_len(s, p));
+			p += url_len(s, p);
+			continue;
+		}
 		/* The closing byte of the quotation mark of UTF-8 text. */
 		if (p > s && ((unsigned char)p[-1] & 0x80u) != 0)
 			begins = true;
