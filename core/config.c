@@ -22,6 +22,7 @@ struct owned {
 	struct arena arena;
 	bool source_set;
 	const char *source_name; /* the variable that set it */
+	const char *reading;     /* the one that is being read */
 };
 
 struct variable;
@@ -95,7 +96,7 @@ read_source(struct owned *o, const struct variable *v, const char *s,
 		return err_set(e, ERR_INVALID,
 			       "an absolute path is wanted, not \"%s\"", s);
 	o->source_set = true;
-	o->source_name = v->name;
+	o->source_name = o->reading;
 	o->c.source.kind = v->source;
 	o->c.source.location = arena_strdup(&o->arena, s);
 	return 0;
@@ -243,6 +244,7 @@ read_variable(struct owned *o, const struct variable *v,
 		s = v->fallback;
 	if (!s)
 		return 0;
+	o->reading = name;
 	if (v->read(o, v, s, e) < 0)
 		return err_wrap(e, "%s", name);
 	return 0;
