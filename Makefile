@@ -105,7 +105,12 @@ FIRN_SRC := \
 
 UNIT_TESTS := \
 	tests/unit/test_base.c \
+	tests/unit/test_compression.c \
+	tests/unit/test_config.c \
+	tests/unit/test_flight.c \
 	tests/unit/test_image.c \
+	tests/unit/test_jobs.c \
+	tests/unit/test_keys.c \
 	tests/unit/test_layers.c \
 	tests/unit/test_nix.c \
 	tests/unit/test_nix_text.c \
@@ -267,8 +272,18 @@ $(B)/tests/%: $(B)/tests/unit/%.o
 
 $(B)/tests/test_base: $(LIB_BASE)
 $(B)/tests/test_base: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_compression: $(LIB_MODEL) $(LIB_BASE)
+$(B)/tests/test_compression: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_config: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_config: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_flight: $(LIB_CORE) $(LIB_BASE)
+$(B)/tests/test_flight: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_jobs: $(LIB_CORE) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_jobs: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_keys: $(LIB_CORE) $(LIB_MODEL) $(LIB_BASE)
+$(B)/tests/test_keys: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_layers: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_layers: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_nix: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
