@@ -87,6 +87,7 @@ CORE_SRC := \
 FCGI_SRC := \
 	fcgi/app.c \
 	fcgi/listen.c \
+	fcgi/park.c \
 	fcgi/registry.c \
 	fcgi/request.c \
 	fcgi/respond.c \
@@ -118,6 +119,7 @@ UNIT_TESTS := \
 	tests/unit/test_proc.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
+	tests/unit/test_server.c \
 	tests/unit/test_store.c \
 	tests/unit/test_tar.c
 
@@ -296,6 +298,8 @@ $(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_respond: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_route: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_route: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)

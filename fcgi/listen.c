@@ -193,7 +193,7 @@ open_tcp(const char *spec, int *ret_fd, struct err *e)
 	};
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct addrinfo *list;
-	char *host, *port;
+	char *host = NULL, *port = NULL;
 	int rc;
 
 	buf_adds(&text, spec);

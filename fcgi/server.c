@@ -23,10 +23,10 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -38,6 +38,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/sys/log.h"
+#include "fcgi/park.h"
 
 #define IO_TIMEOUT_S 10
 #define INPUT_MAX 65536u
@@ -46,17 +47,22 @@
 struct conn {
 	FCGX_Request fcgx;
 	int fd;
+	/*
+	 * Held while the connection is armed, and by the worker that gets its
+	 * event before anything else: so who armed it is done with it.
+	 */
+	pthread_mutex_t handover;
 	bool open; /* x is begun and not ended */
 	enum wake why;
 	struct exchange x;
 	struct conn *prev, *next; /* all connections */
-	struct conn *parked_next; /* the parker's list */
-	struct pollfd *poll;      /* the parker's, for one round */
+	struct parked parked;
 };
 
 struct server {
 	struct server_options o;
-	int epoll_fd, stop_fd, wake_fd;
+	int epoll_fd, stop_fd;
+	struct park *park;
 	pthread_t *workers;
 	size_t n_workers;
 	pthread_t parker;
@@ -64,11 +70,10 @@ struct server {
 	atomic_bool stopping;
 	size_t max_conns;
 
+	pthread_cond_t thread_ended;
 	pthread_mutex_t lock; /* of what follows */
+	size_t n_running;     /* threads */
 	struct conn *conns;
-	struct conn *parked;
-	uint64_t n_parked;
-	bool parking_closed;
 
 	atomic_uint_fast64_t n_conns, accepted, left;
 };
@@ -83,6 +88,7 @@ conn_new(struct server *s, int fd)
 		.data = {.ptr = c},
 	};
 
+	(void)pthread_mutex_init(&c->handover, NULL);
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	(void)FCGX_InitRequest(&c->fcgx, -1, 0);
@@ -97,7 +103,9 @@ conn_new(struct server *s, int fd)
 		c->next->prev = c;
 	s->conns = c;
 	(void)pthread_mutex_unlock(&s->lock);
+	(void)pthread_mutex_lock(&c->handover);
 	(void)epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+	(void)pthread_mutex_unlock(&c->handover);
 }
 
 /* The application is done with the exchange. */
@@ -126,6 +134,7 @@ conn_free(struct server *s, struct conn *c)
 		c->next->prev = c->prev;
 	(void)pthread_mutex_unlock(&s->lock);
 	FCGX_Free(&c->fcgx, 1);
+	(void)pthread_mutex_destroy(&c->handover);
 	atomic_fetch_sub(&s->n_conns, 1);
 	free(c);
 }
@@ -138,8 +147,10 @@ arm(struct server *s, struct conn *c, uint32_t events)
 		.data = {.ptr = c},
 	};
 
-	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, c->fd, &ev) < 0)
-		conn_free(s, c);
+	(void)pthread_mutex_lock(&c->handover);
+	/* It can't fail: the descriptor is in the set. */
+	(void)epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, c->fd, &ev);
+	(void)pthread_mutex_unlock(&c->handover);
 }
 
 /* An id for a request that the web server gave none. */
@@ -204,33 +215,6 @@ answer(struct server *s, struct conn *c, bool keep)
 		arm(s, c, EPOLLIN | EPOLLRDHUP);
 }
 
-enum parked {
-	PARK_DONE,
-	PARK_FULL,
-	PARK_CLOSED,
-};
-
-static enum parked
-park(struct server *s, struct conn *c)
-{
-	enum parked ret = PARK_DONE;
-
-	(void)pthread_mutex_lock(&s->lock);
-	if (s->parking_closed) {
-		ret = PARK_CLOSED;
-	} else if (s->n_parked >= s->o.waiters) {
-		ret = PARK_FULL;
-	} else {
-		c->parked_next = s->parked;
-		s->parked = c;
-		s->n_parked++;
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	if (ret == PARK_DONE)
-		server_wake(s);
-	return ret;
-}
-
 static void
 serve(struct server *s, struct conn *c, enum wake why)
 {
@@ -238,8 +222,11 @@ serve(struct server *s, struct conn *c, enum wake why)
 
 	log_set_request(c->x.request.id);
 	if (!app->serve(app->ctx, &c->x, why)) {
-		/* Once parked it is the parker's: not a look at it more. */
-		enum parked p = park(s, c);
+		enum park_result p;
+
+		/* Once parked it is not ours: not a look at it more. */
+		c->parked = (struct parked){.x = &c->x, .fd = c->fd};
+		p = park_add(s->park, &c->parked);
 
 		if (p == PARK_DONE) {
 			log_set_request(NULL);
@@ -276,6 +263,16 @@ accept_all(struct server *s)
 	}
 }
 
+/* The last that a thread does. */
+static void
+leave(struct server *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->n_running--;
+	(void)pthread_cond_signal(&s->thread_ended);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -290,7 +287,7 @@ worker_main(void *arg)
 			continue;
 		if (ev.data.ptr == &s->stop_fd) {
 			if (read(s->stop_fd, &one, sizeof(one)) > 0)
-				return NULL;
+				break;
 			continue;
 		}
 		if (ev.data.ptr == &s->o.listen_fd) {
@@ -298,6 +295,8 @@ worker_main(void *arg)
 			continue;
 		}
 		c = ev.data.ptr;
+		(void)pthread_mutex_lock(&c->handover);
+		(void)pthread_mutex_unlock(&c->handover);
 		if (c->open)
 			serve(s, c, c->why);
 		else if (read_request(c))
@@ -305,148 +304,67 @@ worker_main(void *arg)
 		else
 			conn_free(s, c);
 	}
+	leave(s);
+	return NULL;
 }
 
-/* Take c, which *at points to, off the list. The lock is held. */
+static struct conn *
+conn_of(struct parked *p)
+{
+	return (struct conn *)(void *)((char *)p -
+				       offsetof(struct conn, parked));
+}
+
+/* From the park: any worker may go on. At the end there is none left to. */
 static void
-unpark(struct server *s, struct conn **at)
+take_back(void *ctx, struct parked *p, enum wake why)
 {
-	struct conn *c = *at;
+	struct conn *c = conn_of(p);
+	struct server *s = ctx;
 
-	*at = c->parked_next;
-	c->parked_next = NULL;
-	s->n_parked--;
-}
-
-/*
- * Hand back whose wait is over, and list the rest to be watched. Returns
- * when the next deadline is. A worker may own what has been handed back at
- * once: it is armed last of all.
- */
-static uint64_t
-sweep(struct server *s, struct pollfd *fds, size_t *ret_n)
-{
-	uint64_t now = exchange_now_ms(), next = UINT64_MAX;
-	struct conn **at = &s->parked;
-	struct conn *back = NULL;
-
-	(void)pthread_mutex_lock(&s->lock);
-	while (*at) {
-		struct conn *c = *at;
-		bool ready = s->o.app.ready(s->o.app.ctx, &c->x);
-
-		if (ready || c->x.deadline_ms <= now) {
-			c->why = ready ? WAKE_READY : WAKE_DEADLINE;
-			unpark(s, at);
-			c->parked_next = back;
-			back = c;
-			continue;
-		}
-		if (c->x.deadline_ms < next)
-			next = c->x.deadline_ms;
-		c->poll = &fds[(*ret_n)++];
-		*c->poll = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
-		at = &c->parked_next;
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	while (back) {
-		struct conn *c = back;
-
-		back = c->parked_next;
-		c->parked_next = NULL;
+	c->why = why;
+	if (why != WAKE_SHUTDOWN) {
 		arm(s, c, EPOLLOUT);
+		return;
 	}
-	return next;
+	log_set_request(c->x.request.id);
+	(void)s->o.app.serve(s->o.app.ctx, &c->x, why);
+	answer(s, c, false);
 }
 
-/* Drop those whose client has left. Only the parker takes off the list. */
 static void
-drop_left(struct server *s)
+drop(void *ctx, struct parked *p)
 {
-	struct conn **at = &s->parked;
-	struct conn *gone = NULL;
+	struct conn *c = conn_of(p);
+	struct server *s = ctx;
 
-	(void)pthread_mutex_lock(&s->lock);
-	while (*at) {
-		struct conn *c = *at;
-
-		if (c->poll && c->poll->revents) {
-			unpark(s, at);
-			c->parked_next = gone;
-			gone = c;
-			continue;
-		}
-		c->poll = NULL;
-		at = &c->parked_next;
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	while (gone) {
-		struct conn *c = gone;
-
-		gone = c->parked_next;
-		log_set_request(c->x.request.id);
-		atomic_fetch_add(&s->left, 1);
-		conn_free(s, c);
-	}
+	log_set_request(c->x.request.id);
+	atomic_fetch_add(&s->left, 1);
+	conn_free(s, c);
 }
 
-/* Nobody waits any more: send all of them on. */
-static void
-send_on(struct server *s)
+static bool
+is_ready(void *ctx, struct exchange *x)
 {
-	struct conn *all;
+	struct server *s = ctx;
 
-	(void)pthread_mutex_lock(&s->lock);
-	s->parking_closed = true;
-	all = s->parked;
-	s->parked = NULL;
-	s->n_parked = 0;
-	(void)pthread_mutex_unlock(&s->lock);
-	while (all) {
-		struct conn *c = all;
-
-		all = c->parked_next;
-		c->parked_next = NULL;
-		log_set_request(c->x.request.id);
-		(void)s->o.app.serve(s->o.app.ctx, &c->x, WAKE_SHUTDOWN);
-		answer(s, c, false);
-	}
+	return s->o.app.ready(s->o.app.ctx, x);
 }
 
 static void *
 parker_main(void *arg)
 {
 	struct server *s = arg;
-	struct pollfd *fds = xcalloc(s->o.waiters + 1, sizeof(*fds));
 
-	while (!atomic_load(&s->stopping)) {
-		size_t n = 1;
-		uint64_t next, now, drained;
-		int timeout = -1;
-
-		next = sweep(s, fds, &n);
-		now = exchange_now_ms();
-		if (next != UINT64_MAX)
-			timeout = next <= now              ? 0
-				  : next - now > INT32_MAX ? INT32_MAX
-							   : (int)(next - now);
-		fds[0] = (struct pollfd){.fd = s->wake_fd, .events = POLLIN};
-		(void)poll(fds, n, timeout);
-		if (fds[0].revents)
-			(void)!read(s->wake_fd, &drained, sizeof(drained));
-		drop_left(s);
-	}
-	send_on(s);
-	free(fds);
+	park_run(s->park);
+	leave(s);
 	return NULL;
 }
 
 void
 server_wake(struct server *s)
 {
-	const uint64_t one = 1;
-
-	(void)!write(s->wake_fd, &one, sizeof(one));
+	park_wake(s->park);
 }
 
 /* As many connections as descriptors allow, beside what we need. */
@@ -497,8 +415,7 @@ open_fds(struct server *s, struct err *e)
 
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->epoll_fd < 0 || s->stop_fd < 0 || s->wake_fd < 0)
+	if (s->epoll_fd < 0 || s->stop_fd < 0)
 		return err_set_errno(e, ERR_SYSTEM, errno, "make event queues");
 	if (flags < 0 || fcntl(s->o.listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_set_errno(e, ERR_SYSTEM, errno, "listening socket");
@@ -509,6 +426,19 @@ open_fds(struct server *s, struct err *e)
 }
 
 static int
+start_thread(struct server *s, void *(*main_fn)(void *), pthread_t *ret,
+	     struct err *e)
+{
+	int rc;
+
+	(void)pthread_mutex_lock(&s->lock);
+	rc = pthread_create(ret, NULL, main_fn, s);
+	s->n_running += rc == 0;
+	(void)pthread_mutex_unlock(&s->lock);
+	return rc == 0 ? 0 : err_set_errno(e, ERR_SYSTEM, rc, "start a thread");
+}
+
+static int
 start_threads(struct server *s, struct err *e)
 {
 	sigset_t all, before;
@@ -516,18 +446,26 @@ start_threads(struct server *s, struct err *e)
 
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_BLOCK, &all, &before);
-	rc = pthread_create(&s->parker, NULL, parker_main, s);
+	rc = start_thread(s, parker_main, &s->parker, e);
 	s->have_parker = rc == 0;
 	while (rc == 0 && s->n_workers < s->o.threads) {
-		rc = pthread_create(&s->workers[s->n_workers], NULL,
-				    worker_main, s);
-		if (rc == 0)
-			s->n_workers++;
+		rc = start_thread(s, worker_main, &s->workers[s->n_workers], e);
+		s->n_workers += rc == 0;
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc != 0)
-		return err_set_errno(e, ERR_SYSTEM, rc, "start a thread");
-	return 0;
+	return rc;
+}
+
+static void
+init_locks(struct server *s)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&s->thread_ended, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	(void)pthread_mutex_init(&s->lock, NULL);
 }
 
 int
@@ -535,14 +473,22 @@ server_start(const struct server_options *o, struct server **ret, struct err *e)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 	struct err ignored = ERR_INIT;
+	struct park_options park = {
+		.max = o->waiters,
+		.ctx = s,
+		.ready = is_ready,
+		.back = take_back,
+		.left = drop,
+	};
 
 	s->o = *o;
-	s->epoll_fd = s->stop_fd = s->wake_fd = -1;
+	s->epoll_fd = s->stop_fd = -1;
 	s->workers = xcalloc(o->threads, sizeof(*s->workers));
 	s->max_conns = raise_fd_limit();
-	(void)pthread_mutex_init(&s->lock, NULL);
+	init_locks(s);
 	init_libfcgi();
-	if (open_fds(s, e) < 0 || start_threads(s, e) < 0) {
+	if (park_new(&park, &s->park, e) < 0 || open_fds(s, e) < 0 ||
+	    start_threads(s, e) < 0) {
 		if (server_stop(s, 1000, &ignored) == 0)
 			server_free(s);
 		return -1;
@@ -551,12 +497,18 @@ server_start(const struct server_options *o, struct server **ret, struct err *e)
 	return 0;
 }
 
+/* Until at most n threads run. */
 static int
-join_until(pthread_t t, const struct timespec *until, struct err *e)
+wait_for_threads(struct server *s, size_t n, const struct timespec *until,
+		 struct err *e)
 {
-	if (pthread_clockjoin_np(t, NULL, CLOCK_MONOTONIC, until) != 0)
-		return err_set(e, ERR_TIMEOUT, "a thread does not end");
-	return 0;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&s->lock);
+	while (s->n_running > n && rc == 0)
+		rc = pthread_cond_timedwait(&s->thread_ended, &s->lock, until);
+	(void)pthread_mutex_unlock(&s->lock);
+	return rc == 0 ? 0 : err_set(e, ERR_TIMEOUT, "a thread does not end");
 }
 
 int
@@ -571,15 +523,20 @@ server_stop(struct server *s, uint64_t timeout_ms, struct err *e)
 	if (s->epoll_fd >= 0)
 		(void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->o.listen_fd,
 				NULL);
-	server_wake(s);
-	if (s->have_parker && join_until(s->parker, &until, e) < 0)
+	if (s->park)
+		park_close(s->park);
+	/* What the parker hands back before it ends, workers serve first. */
+	if (wait_for_threads(s, s->n_workers, &until, e) < 0)
 		return -1;
-	s->have_parker = false;
 	if (n > 0)
 		(void)!write(s->stop_fd, &n, sizeof(n));
+	if (wait_for_threads(s, 0, &until, e) < 0)
+		return -1;
+	if (s->have_parker)
+		(void)pthread_join(s->parker, NULL);
+	s->have_parker = false;
 	for (; s->n_workers > 0; s->n_workers--)
-		if (join_until(s->workers[s->n_workers - 1], &until, e) < 0)
-			return -1;
+		(void)pthread_join(s->workers[s->n_workers - 1], NULL);
 	return 0;
 }
 
@@ -594,8 +551,8 @@ server_free(struct server *s)
 		(void)close(s->epoll_fd);
 	if (s->stop_fd >= 0)
 		(void)close(s->stop_fd);
-	if (s->wake_fd >= 0)
-		(void)close(s->wake_fd);
+	park_free(s->park);
+	(void)pthread_cond_destroy(&s->thread_ended);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s->workers);
 	free(s);
@@ -607,7 +564,5 @@ server_stats(struct server *s, struct server_stats *ret)
 	ret->connections = atomic_load(&s->n_conns);
 	ret->accepted = atomic_load(&s->accepted);
 	ret->left = atomic_load(&s->left);
-	(void)pthread_mutex_lock(&s->lock);
-	ret->parked = s->n_parked;
-	(void)pthread_mutex_unlock(&s->lock);
+	ret->parked = park_count(s->park);
 }
