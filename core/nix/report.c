@@ -18,6 +18,8 @@
 
 /* A chatty build has 100,000 short lines: an arena for each costs more. */
 #define LINES_HELD 64u
+/* A line of this length may have been cut by proc_run. */
+#define LINE_CUT 65000u
 #define ERROR_MAX 16384u
 #define TAIL_MAX 8192u
 
@@ -309,6 +311,53 @@ is_progress(const char *s, size_t n)
 	       memcmp(s, "{\"action\":\"result\"", 18) == 0;
 }
 
+/*
+ * A line that was cut (proc.h) is JSON without an end: give it one. The
+ * message of an error may be that long, when it quotes a builder's log.
+ */
+static void
+mend(struct buf *text)
+{
+	static const char *const ends[][2] = {
+		{"{\"action\":\"msg\"", "\"}"},
+		{"{\"action\":\"result\"", "\"],\"type\":101}"},
+	};
+	size_t n = text->len;
+
+	/* Not within a character, nor within an escape. */
+	while (n > 0 && ((unsigned char)text->p[n - 1] & 0x80u) != 0)
+		n--;
+	for (size_t i = n > 12 ? n - 12 : 0; i < n; i++)
+		if (text->p[i] == '\\')
+			n = i;
+	while (n > 0 && text->p[n - 1] == '\\')
+		n--;
+	buf_truncate(text, n);
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		if (str_has_prefix(text->p, ends[i][0]))
+			buf_adds(text, ends[i][1]);
+}
+
+static int
+parse(struct nix_report *rep, const char *p, size_t n, const struct json **ret)
+{
+	AUTO(buf) struct buf mended = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (++rep->lines > LINES_HELD) {
+		arena_release(&rep->arena);
+		rep->lines = 1;
+	}
+	if (json_parse(&rep->arena, p, n, NULL, ret, &e) == 0)
+		return 0;
+	if (n < LINE_CUT)
+		return -1;
+	buf_add(&mended, p, n);
+	mend(&mended);
+	err_clear(&e);
+	return json_parse(&rep->arena, mended.p, mended.len, NULL, ret, &e);
+}
+
 void
 nix_report_line(void *ctx, const char *line, size_t n)
 {
@@ -316,7 +365,6 @@ nix_report_line(void *ctx, const char *line, size_t n)
 	const size_t k = sizeof(prefix) - 1;
 	struct nix_report *rep = ctx;
 	const struct json *v;
-	struct err e = ERR_INIT;
 
 	if (n < k || memcmp(line, prefix, k) != 0) {
 		take_plain(rep, line, n);
@@ -324,12 +372,8 @@ nix_report_line(void *ctx, const char *line, size_t n)
 	}
 	if (is_progress(line + k, n - k))
 		return;
-	if (++rep->lines > LINES_HELD) {
-		arena_release(&rep->arena);
-		rep->lines = 1;
-	}
 	/* A builder may print such a line too; what is no JSON is text. */
-	if (json_parse(&rep->arena, line + k, n - k, NULL, &v, &e) < 0)
+	if (parse(rep, line + k, n - k, &v) < 0)
 		take_plain(rep, line, n);
 	else
 		take_json(rep, v);

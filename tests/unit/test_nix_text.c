@@ -286,6 +286,33 @@ test_report_bounds(void)
 	nix_report_free(rep);
 }
 
+/* proc_run cuts a line at 64 KiB; JSON that long has no end then. */
+static void
+test_report_cut(void)
+{
+	static const char *const tails[] = {"x",    "\\",  "\\u00",
+					    "\xc3", "\\n", "\\\\"};
+	static const char start[] =
+		"@nix "
+		"{\"action\":\"msg\",\"level\":0,\"msg\":\"\\u001b[31merror:"
+		"\\u001b[0m builder for 'x' failed; > ";
+
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		struct nix_report *rep = nix_report_new(NULL);
+		AUTO(buf) struct buf line = BUF_INIT;
+
+		buf_adds(&line, start);
+		while (line.len < 65536 - strlen(tails[i]))
+			buf_addc(&line, 'y');
+		buf_adds(&line, tails[i]);
+		nix_report_line(rep, line.p, line.len);
+		ok(rep->n_errors == 1 &&
+			   str_has_prefix(rep->errors[0].p, "builder for 'x'"),
+		   "an error that was cut is read");
+		nix_report_free(rep);
+	}
+}
+
 int
 main(void)
 {
@@ -297,5 +324,6 @@ main(void)
 	test_index();
 	test_report();
 	test_report_bounds();
+	test_report_cut();
 	return done_testing();
 }
