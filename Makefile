@@ -87,6 +87,7 @@ CORE_SRC := \
 FCGI_SRC := \
 	fcgi/app.c \
 	fcgi/listen.c \
+	fcgi/lists.c \
 	fcgi/park.c \
 	fcgi/registry.c \
 	fcgi/request.c \
@@ -350,6 +351,11 @@ test:
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
 	@tests/run lint unit e2e
+bench:
+	@deploy/dev/install build run test
+	@$(MAKE) --no-print-directory all
+	@tests/pkgs/prepare
+	@tests/bench/http
 pkgs:
 	@deploy/dev/install run
 	@tests/pkgs/prepare

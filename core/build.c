@@ -257,13 +257,16 @@ write_manifest(struct build *b, const struct cut *c, const struct forest *f,
 				  ret->media_type, blobs, c->n + 1, e);
 }
 
-/* For tools that read the storage directory itself. */
+/* For the lists of tags, and tools that read the storage itself. */
 static int
 publish(struct build *b, const struct manifest_info *m, struct err *e)
 {
 	const char *name = arena_printf(&b->arena, "%s:%s",
 					b->order->image.name, b->order->tag);
 
+	if (state_put_tag(b->g->state, b->order->image.name, b->order->tag,
+			  &m->digest, e) < 0)
+		return -1;
 	return store_publish(b->g->store, name, m->media_type, &m->digest,
 			     m->size, e);
 }
@@ -296,9 +299,7 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 		return -1;
 	for (size_t i = 0; i < cut.n; i++)
 		cut.described[i].layer = layers[i];
-	if (write_manifest(b, &cut, &forest, ret, e) < 0)
-		return -1;
-	return publish(b, ret, e);
+	return write_manifest(b, &cut, &forest, ret, e);
 }
 
 static int
@@ -419,6 +420,8 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
 		 LOG_S("platform", o->platform->arch));
 	r = build_image(&b, ret, e);
+	if (r == 0)
+		r = publish(&b, ret, e);
 	if (r == 0) {
 		digest_text(&ret->digest, digest);
 		atomic_fetch_add(&g->done, 1);
@@ -495,6 +498,37 @@ engine_locate(struct engine *g, const struct digest *d,
 	      struct store_location *ret, struct err *e)
 {
 	return store_locate(g->store, d, ret, e);
+}
+
+static void
+hand_over(const struct state_names *from, struct engine_names *to)
+{
+	*to = (struct engine_names){from->v, from->n, from->more};
+}
+
+int
+engine_list_tags(struct engine *g, const struct image *image, const char *last,
+		 size_t max, struct arena *a, struct engine_names *ret,
+		 struct err *e)
+{
+	struct state_names names;
+
+	if (state_list_tags(g->state, image->name, last, max, a, &names, e) < 0)
+		return -1;
+	hand_over(&names, ret);
+	return 0;
+}
+
+int
+engine_list_images(struct engine *g, const char *last, size_t max,
+		   struct arena *a, struct engine_names *ret, struct err *e)
+{
+	struct state_names names;
+
+	if (state_list_images(g->state, last, max, a, &names, e) < 0)
+		return -1;
+	hand_over(&names, ret);
+	return 0;
 }
 
 int

@@ -18,6 +18,7 @@
 #include "core/base/digest.h"
 #include "core/jobs.h"
 
+struct arena;
 struct buf;
 struct config;
 struct engine;
@@ -62,6 +63,24 @@ MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
  */
 MUST_CHECK int engine_start(struct engine *g, const struct image *image,
 			    const char *tag, struct job **ret, struct err *e);
+
+/*
+ * What has been built: the tags of an image, and the names of all images, in
+ * byte order, from after last (NULL: the first), at most max. They live in
+ * the arena.
+ */
+struct engine_names {
+	const char **v;
+	size_t n;
+	bool more; /* there are others behind these */
+};
+
+MUST_CHECK int engine_list_tags(struct engine *g, const struct image *image,
+				const char *last, size_t max, struct arena *a,
+				struct engine_names *ret, struct err *e);
+MUST_CHECK int engine_list_images(struct engine *g, const char *last,
+				  size_t max, struct arena *a,
+				  struct engine_names *ret, struct err *e);
 
 /*
  * Have fn called, on a thread of the engine, whenever any job has ended, so

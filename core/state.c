@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
@@ -30,6 +31,10 @@ static const char *const migrations[] = {
 	"CREATE TABLE manifests ("
 	"  digest BLOB PRIMARY KEY, size INTEGER NOT NULL,"
 	"  media_type TEXT NOT NULL, blobs BLOB NOT NULL) WITHOUT ROWID;",
+
+	"CREATE TABLE tags ("
+	"  name TEXT NOT NULL, tag TEXT NOT NULL, manifest BLOB NOT NULL,"
+	"  PRIMARY KEY (name, tag)) WITHOUT ROWID;",
 };
 
 enum query {
@@ -41,6 +46,9 @@ enum query {
 	PUT_LAYER,
 	GET_MANIFEST,
 	PUT_MANIFEST,
+	PUT_TAG,
+	LIST_TAGS,
+	LIST_IMAGES,
 	CHECK,
 	N_QUERIES,
 };
@@ -57,6 +65,11 @@ static const char *const queries[] = {
 	[GET_MANIFEST] = "SELECT size, media_type, blobs FROM manifests"
 			 " WHERE digest = ?1",
 	[PUT_MANIFEST] = "REPLACE INTO manifests VALUES (?1, ?2, ?3, ?4)",
+	[PUT_TAG] = "REPLACE INTO tags VALUES (?1, ?2, ?3)",
+	[LIST_TAGS] = "SELECT tag FROM tags WHERE name = ?3 AND tag > ?1"
+		      " ORDER BY tag LIMIT ?2",
+	[LIST_IMAGES] = "SELECT DISTINCT name FROM tags WHERE name > ?1"
+			" ORDER BY name LIMIT ?2",
 	[CHECK] = "SELECT count(*) FROM sqlite_schema",
 };
 
@@ -525,6 +538,74 @@ state_put_manifest(struct state *st, const struct digest *d, uint64_t size,
 	(void)sqlite3_bind_blob64(s, 4, blobs, n * sizeof(*blobs),
 				  SQLITE_TRANSIENT);
 	return run(s, e);
+}
+
+int
+state_put_tag(struct state *st, const char *name, const char *tag,
+	      const struct digest *manifest, struct err *e)
+{
+	sqlite3_stmt *s = begin(st, PUT_TAG, e);
+
+	if (!s)
+		return -1;
+	bind_text(s, 1, name);
+	bind_text(s, 2, tag);
+	bind_digest(s, 3, manifest);
+	return run(s, e);
+}
+
+/* Rows of one text column; one more than max is asked for, to know of it. */
+static int
+list(sqlite3_stmt *s, const char *last, size_t max, struct arena *a,
+     struct state_names *ret, struct err *e)
+{
+	bool row = false;
+	size_t cap = 16;
+
+	bind_text(s, 1, last ? last : "");
+	bind_u64(s, 2, (uint64_t)max + 1);
+	*ret = (struct state_names){.v = arena_alloc(a, cap, sizeof(char *))};
+	for (;;) {
+		if (step(s, &row, e) < 0)
+			return -1;
+		ret->more = row && ret->n == max;
+		if (!row || ret->more)
+			break;
+		if (ret->n == cap) {
+			const char **v =
+				arena_alloc(a, cap * 2, sizeof(char *));
+
+			memcpy(v, ret->v, cap * sizeof(char *));
+			ret->v = v;
+			cap *= 2;
+		}
+		ret->v[ret->n++] = arena_strdup(
+			a, (const char *)sqlite3_column_text(s, 0));
+	}
+	finish(s);
+	return 0;
+}
+
+int
+state_list_tags(struct state *st, const char *name, const char *last,
+		size_t max, struct arena *a, struct state_names *ret,
+		struct err *e)
+{
+	sqlite3_stmt *s = begin(st, LIST_TAGS, e);
+
+	if (!s)
+		return -1;
+	bind_text(s, 3, name);
+	return list(s, last, max, a, ret, e);
+}
+
+int
+state_list_images(struct state *st, const char *last, size_t max,
+		  struct arena *a, struct state_names *ret, struct err *e)
+{
+	sqlite3_stmt *s = begin(st, LIST_IMAGES, e);
+
+	return s ? list(s, last, max, a, ret, e) : -1;
 }
 
 int

@@ -18,6 +18,7 @@
 #include "core/base/digest.h"
 #include "core/model/source.h"
 
+struct arena;
 struct buf;
 struct err;
 struct layer;
@@ -62,6 +63,27 @@ MUST_CHECK int state_put_manifest(struct state *st, const struct digest *d,
 				  uint64_t size, const char *media_type,
 				  const struct digest *blobs, size_t n,
 				  struct err *e);
+
+/*
+ * What has been built under which name: image names and their tags, for the
+ * lists that clients ask for. Names come sorted by bytes, those after last
+ * (NULL: from the first), at most max of them, and live in the arena.
+ */
+struct state_names {
+	const char **v;
+	size_t n;
+	bool more;
+};
+
+MUST_CHECK int state_put_tag(struct state *st, const char *name,
+			     const char *tag, const struct digest *manifest,
+			     struct err *e);
+MUST_CHECK int state_list_tags(struct state *st, const char *name,
+			       const char *last, size_t max, struct arena *a,
+			       struct state_names *ret, struct err *e);
+MUST_CHECK int state_list_images(struct state *st, const char *last, size_t max,
+				 struct arena *a, struct state_names *ret,
+				 struct err *e);
 
 /* Does it answer? For /readyz. */
 MUST_CHECK int state_check(struct state *st, struct err *e);

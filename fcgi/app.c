@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/build.h"
 #include "core/sys/log.h"
+#include "fcgi/lists.h"
 #include "fcgi/registry.h"
 #include "fcgi/site.h"
 
@@ -25,9 +26,9 @@ static const struct {
 	[ROUTE_BASE] = {registry_base, LOG_DEBUG},
 	[ROUTE_MANIFEST] = {registry_manifest, LOG_INFO},
 	[ROUTE_BLOB] = {registry_blob, LOG_DEBUG},
-	[ROUTE_TAGS] = {registry_tags, LOG_INFO},
+	[ROUTE_TAGS] = {lists_tags, LOG_INFO},
 	[ROUTE_REFERRERS] = {registry_referrers, LOG_INFO},
-	[ROUTE_CATALOG] = {registry_catalog, LOG_INFO},
+	[ROUTE_CATALOG] = {lists_catalog, LOG_INFO},
 	[ROUTE_HEALTH] = {site_health, LOG_DEBUG},
 	[ROUTE_READY] = {site_ready, LOG_DEBUG},
 	[ROUTE_METRICS] = {site_metrics, LOG_DEBUG},

@@ -275,22 +275,6 @@ registry_blob(struct app *a, struct exchange *x, enum wake why)
 	return true;
 }
 
-bool
-registry_tags(struct app *a, struct exchange *x, enum wake why)
-{
-	(void)a;
-	(void)why;
-	return fail_with(x, FAULT_NO_NAME, "no tags are known of this image");
-}
-
-bool
-registry_catalog(struct app *a, struct exchange *x, enum wake why)
-{
-	(void)a;
-	(void)why;
-	return fail_with(x, FAULT_NO_NAME, "there is no list of images");
-}
-
 /* Nothing refers to anything: an empty index, never 404. */
 bool
 registry_referrers(struct app *a, struct exchange *x, enum wake why)

@@ -13,9 +13,7 @@
 app_handler registry_base;
 app_handler registry_manifest;
 app_handler registry_blob;
-app_handler registry_tags;
 app_handler registry_referrers;
-app_handler registry_catalog;
 app_handler registry_none;
 
 #endif

@@ -16,7 +16,7 @@ env=$(jq -r '.config.Env[]' < <(skopeo inspect --config "oci:$tmp/oci:latest"))
 inside() { # COMMAND...: in the image, with its environment and no network
 	# shellcheck disable=SC2086
 	unshare -m -n --propagation private sh -c 'mount --rbind /dev "$0/dev" 2>/dev/null
-		exec env -i '"$(printf '%s ' $env)"'HOME=/root chroot "$0" "$@"' \
+		exec env -i '"$(printf '%s ' $env)"'HOME=/root '"$(command -v chroot)"' "$0" "$@"' \
 		"$root" "$@" 2>&1
 }
 mkdir -p "$root/dev"
@@ -30,7 +30,8 @@ is "$(stat -c %a "$root/nix/store")" 755 "/nix/store is 755"
 inside test -x /bin/sh && inside test -x /usr/bin/env
 ok $? "/bin/sh and /usr/bin/env resolve"
 cert=$(sed -n 's/^SSL_CERT_FILE=//p' <<< "$env")
-like "$(inside bash -c "head -c 100000 $cert | grep -c BEGIN")" '^[1-9]' \
+like "$(inside bash -c "mapfile -n 200 l < $cert; echo \"\${l[*]}\"")" \
+	'BEGIN CERTIFICATE' \
 	"certificates are where SSL_CERT_FILE says"
 inside test -r /etc/ssl/certs/ca-certificates.crt
 ok $? "and where Debian's programs look"
@@ -38,7 +39,7 @@ is "$(inside bash -c 'cd /tmp && git init -q r && cd r &&
 	git -c user.name=a -c user.email=a@b commit -q --allow-empty -m hi &&
 	git log --format=%s')" hi "git works"
 like "$(inside curl --version)" '^curl ' "curl runs"
-is "$(inside bash -c 'grep -c . /etc/services > /dev/null && echo yes')" yes \
+like "$(inside bash -c 'mapfile l < /etc/services; echo "${l[*]}"')" https \
 	"/etc/services is there"
 like "$(cat "$root/etc/passwd")" 'root:x:0:0:root:/root:/bin/sh' "/etc/passwd"
 missing=$(skopeo inspect --config "oci:$tmp/oci:latest" |

@@ -8,17 +8,17 @@ registry_start || { ok 1 "the registry starts"; finish; }
 pids=()
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	curl -sS -L -o "$tmp/m$i" -w '%{http_code}' \
-		"$url/v2/shell/git/htop/manifests/latest" > "$tmp/s$i" &
+		"$url/v2/shell/git/htop/manifests/latest" > "$tmp/status-$i" &
 	pids+=($!)
 done
 wait "${pids[@]}"
-is "$(cat "$tmp"/s* | tr -d '\n')" "$(printf '200%.0s' {1..10})" \
+is "$(cat "$tmp"/status-* | tr -d '\n')" "$(printf '200%.0s' {1..10})" \
 	"ten clients at once all get the image"
 is "$(sha256sum "$tmp"/m* | cut -d' ' -f1 | sort -u | wc -l)" 1 \
 	"and it is the same"
 is "$(metric firn_builds_done_total)" 1 "from one build"
 
-before=$(metric firn_nix_processes_total)
+before=$(metric firn_processes_started_total)
 [ "$before" -gt 0 ]
 ok $? "which did start Nix ($before processes)"
 strace_pid=
@@ -40,7 +40,7 @@ is "$(http -I "$url/v2/git/htop/shell/../x" 2>/dev/null | head -c 1)" 4 \
 	"a path that climbs is a 4xx"
 is "$(http "$url/v2/shell/htop/git/git/manifests/latest")" 200 \
 	"the same packages in another order"
-is "$(metric firn_nix_processes_total)" "$before" \
+is "$(metric firn_processes_started_total)" "$before" \
 	"started no Nix process"
 is "$(metric firn_builds_done_total)" 1 "and was not built again"
 if [ -n "$strace_pid" ]; then

@@ -73,6 +73,22 @@ for method in POST PUT PATCH DELETE; do
 	is "$(code)" UNSUPPORTED "  UNSUPPORTED"
 done
 
+is "$(http "$url/v2/hello/tags/list")" 200 "tags/list"
+is "$(jq -c . "$tmp/body")" '{"name":"hello","tags":["latest"]}' \
+	"  lists what was built"
+is "$(http "$url/v2/never/built/tags/list")" 404 "  of another name: 404"
+is "$(code)" NAME_UNKNOWN "  NAME_UNKNOWN"
+is "$(http "$url/v2/hello/tags/list?n=0")" 200 "  n=0"
+is "$(jq -c .tags "$tmp/body")$(header Link)" '[]' "    is empty, without Link"
+is "$(http "$url/v2/hello/tags/list?n=x")" 400 "  n=x is refused"
+http "$url/v2/jq/manifests/latest" >/dev/null
+is "$(http "$url/v2/_catalog?n=1")" 200 "_catalog"
+is "$(jq -c .repositories "$tmp/body")" '["hello"]' "  one page"
+next=$(header Link)
+next=${next#<}
+http "$url${next%%>*}" >/dev/null
+is "$(jq -c .repositories "$tmp/body")" '["jq"]' "  and the next"
+
 # Whatever a client sends gets a 4xx with an errors body.
 raw() { # REQUEST-LINE [HEADER...]: status code of the answer
 	local line=$1
@@ -145,7 +161,7 @@ done <<P
 /v3/
 /v2/hello/manifests/sha256-$(printf '0%.0s' {1..64}).sig
 P
-for line in 'BREW /v2/ HTTP/1.1' 'GET  /v2/ HTTP/1.1' 'nonsense' \
+for line in 'BREW /v2/ HTTP/1.1' 'nonsense' \
 	'GET /v2/%zz HTTP/1.1'; do
 	s=$(raw "$line")
 	[[ $s == 4* ]]
