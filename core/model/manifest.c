@@ -21,10 +21,13 @@ put_digest(struct json_out *o, const char *key, const struct digest *d)
 	json_str(o, text);
 }
 
+/* The last second of the year 9999, as far as RFC 3339 goes. */
+#define TIME_MAX UINT64_C(253402300799)
+
 static void
 put_time(struct json_out *o, const char *key, uint64_t seconds)
 {
-	time_t t = (time_t)seconds;
+	time_t t = (time_t)(seconds < TIME_MAX ? seconds : TIME_MAX);
 	char text[64];
 	struct tm tm;
 
@@ -163,37 +166,68 @@ static int
 read_descriptor(const struct json *v, struct digest *ret, struct err *e)
 {
 	const char *text = json_get_str(v, "digest");
+	uint64_t size;
 
-	if (!text || !digest_parse(str_of(text), ret))
+	if (!text || !digest_parse(str_of(text), ret) ||
+	    !json_get_u64(v, "size", &size))
 		return err_set(e, ERR_INVALID,
-			       "a descriptor has no valid digest");
+			       "a descriptor has no valid digest or size");
 	return 0;
+}
+
+/*
+ * The list of descriptors in a document of that type; NULL when it is
+ * another document than its type says, or two at once.
+ */
+static const struct json *
+list_of(const struct json *v, const char *media_type)
+{
+	bool index = strcmp(media_type, MEDIA_TYPE_INDEX) == 0;
+	const struct json *list = json_get(v, index ? "manifests" : "layers");
+
+	if (!json_is(list, JSON_ARRAY) ||
+	    json_get(v, index ? "layers" : "manifests") ||
+	    index == (json_get(v, "config") != NULL))
+		return NULL;
+	return list;
+}
+
+/* The type that the document says it has, when it is one of ours. */
+static const char *
+type_of(const struct json *v)
+{
+	static const char *const types[] = {MEDIA_TYPE_MANIFEST,
+					    MEDIA_TYPE_INDEX};
+	const char *type = json_get_str(v, "mediaType");
+	uint64_t version;
+
+	if (!type || !json_get_u64(v, "schemaVersion", &version) ||
+	    version != 2)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (strcmp(type, types[i]) == 0)
+			return types[i];
+	return NULL;
 }
 
 int
 manifest_read(struct arena *a, const char *text, size_t n,
 	      struct manifest_summary *ret, struct err *e)
 {
-	static const char *const types[] = {MEDIA_TYPE_MANIFEST,
-					    MEDIA_TYPE_INDEX};
-	const struct json *v = NULL, *config, *list;
-	const char *type;
+	const struct json *v = NULL, *config, *list = NULL;
 	struct digest *blobs;
 	size_t k = 0;
 
 	if (json_parse(a, text, n, NULL, &v, e) < 0)
 		return -1;
-	type = json_get_str(v, "mediaType");
-	ret->media_type = NULL;
-	for (size_t i = 0; type && i < ARRAY_LEN(types); i++)
-		if (strcmp(type, types[i]) == 0)
-			ret->media_type = types[i];
-	config = json_get(v, "config");
-	list = json_get(v, config ? "layers" : "manifests");
-	if (!ret->media_type || !json_is(list, JSON_ARRAY))
+	ret->media_type = type_of(v);
+	if (ret->media_type)
+		list = list_of(v, ret->media_type);
+	if (!list)
 		return err_set(e, ERR_INVALID, "this is no manifest");
 	if (list->n > BLOBS_MAX)
 		return err_set(e, ERR_INVALID, "too many descriptors");
+	config = json_get(v, "config");
 	blobs = arena_alloc(a, list->n + 1, sizeof(*blobs));
 	if (config && read_descriptor(config, &blobs[k++], e) < 0)
 		return -1;

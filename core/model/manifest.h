@@ -38,7 +38,7 @@ struct manifest_input {
 	const struct platform *platform;
 	const struct manifest_layer *layers; /* from the lowest */
 	size_t n_layers;
-	uint64_t created;      /* seconds since 1970 */
+	uint64_t created;      /* seconds since 1970; at most the year 9999 */
 	const char *revision;  /* of the source; NULL: no label */
 	const char *path;      /* PATH */
 	const char *cert_file; /* SSL_CERT_FILE; NULL: none */
@@ -63,7 +63,8 @@ struct manifest_summary {
 
 /*
  * Read a manifest or index (untrusted: from storage): ERR_INVALID when it is
- * none. Lives in the arena.
+ * none, when it is not what its mediaType says, or has more than 4096
+ * descriptors. Lives in the arena.
  */
 MUST_CHECK int manifest_read(struct arena *a, const char *text, size_t n,
 			     struct manifest_summary *ret, struct err *e);
