@@ -114,6 +114,7 @@ UNIT_TESTS := \
 	tests/unit/test_jobs.c \
 	tests/unit/test_keys.c \
 	tests/unit/test_layers.c \
+	tests/unit/test_manifest.c \
 	tests/unit/test_nix.c \
 	tests/unit/test_nix_text.c \
 	tests/unit/test_pack.c \
@@ -308,6 +309,8 @@ $(B)/tests/test_pack: $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_pack: TEST_LIBS = $(LIBS_PACK) $(LIBS_BASE)
 $(B)/tests/test_tar: $(LIB_PACK) $(LIB_BASE)
 $(B)/tests/test_tar: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_manifest: $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_manifest: TEST_LIBS = $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 
