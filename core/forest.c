@@ -17,9 +17,16 @@
 #include "core/pack/pack.h"
 #include "core/sys/fs.h"
 
+/* A directory or file, whatever its name. */
+struct inode {
+	dev_t dev;
+	ino_t ino;
+};
+
 /*
  * The forest under construction: entries in the order in which they came,
- * and an index from names to them.
+ * and an index from names to them. A link's target is in the store, or
+ * relative: then it stays in the image (share_sibling_link).
  */
 struct grove {
 	struct arena *arena;
@@ -27,6 +34,9 @@ struct grove {
 	struct {
 		VEC(struct pack_entry);
 	} entries;
+	struct {
+		VEC(struct inode);
+	} merging; /* directories that are being merged, one in the other */
 	size_t collisions;
 };
 
@@ -79,22 +89,93 @@ is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static bool
+is_same(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/*
+ * Does a link lead back to a directory that is being merged? To follow it
+ * would go round for ever, so it stays a link.
+ */
+static bool
+is_loop(const struct grove *g, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	for (size_t i = 0; i < g->merging.n; i++)
+		if (g->merging.v[i].dev == st.st_dev &&
+		    g->merging.v[i].ino == st.st_ino)
+			return true;
+	return false;
+}
+
+static void
+parent_of(const char *name, struct buf *to)
+{
+	const char *slash = strrchr(name, '/');
+
+	buf_add(to, name, slash ? (size_t)(slash - name) : 0);
+}
+
+/*
+ * What stands at a name of the image when the image's own links are
+ * followed; its name goes to *to, "" is the root (and NULL is returned, as
+ * for what isn't there).
+ */
+static struct pack_entry *
+follow(const struct grove *g, const char *name, struct buf *to)
+{
+	struct pack_entry *at;
+
+	buf_clear(to);
+	buf_adds(to, name);
+	for (int hops = 0; hops < 16; hops++) {
+		AUTO(buf) struct buf next = BUF_INIT;
+
+		at = find(g, to->p);
+		if (!at || at->type != PACK_SYMLINK || at->target[0] == '/')
+			return at;
+		parent_of(to->p, &next);
+		if (strcmp(at->target, ".") != 0)
+			buf_printf(&next, "%s%s", next.len ? "/" : "",
+				   at->target);
+		buf_clear(to);
+		buf_adds(to, next.p);
+	}
+	return NULL;
+}
+
 static int merge_dir(struct grove *g, const char *name, const char *path,
 		     unsigned depth, struct err *e);
 
-/* The text of a link that stays beside itself, such as lib64 -> lib. */
+/* The text of a link that stays beside or below itself: lib64 -> lib. */
 static bool
 read_sibling_link(const char *path, struct buf *to)
 {
 	struct err e = ERR_INIT;
+	struct str rest, part;
 
-	return fs_readlink(AT_FDCWD, path, to, &e) == 0 && to->p[0] != '/' &&
-	       !strstr(to->p, "..");
+	if (fs_readlink(AT_FDCWD, path, to, &e) < 0)
+		return false;
+	if (strcmp(to->p, ".") == 0)
+		return true;
+	rest = str_of(to->p);
+	while (str_cut(&rest, '/', &part))
+		if (part.n == 0 || str_eq(part, ".") || str_eq(part, ".."))
+			return false;
+	return true;
 }
 
 /*
  * Two packages that both have lib64 -> lib: the image has it too, and its
- * lib is merged already. (To follow such links could go round for ever.)
+ * lib is merged already.
  */
 static bool
 share_sibling_link(struct grove *g, struct pack_entry *old, const char *path)
@@ -112,6 +193,19 @@ share_sibling_link(struct grove *g, struct pack_entry *old, const char *path)
 	return true;
 }
 
+/* What was one link to a directory of the store becomes a directory. */
+static int
+open_up(struct grove *g, struct pack_entry *old, const char *name,
+	unsigned depth, struct err *e)
+{
+	const char *behind = old->target;
+
+	old->type = PACK_DIR;
+	old->mode = 0755;
+	old->target = NULL;
+	return merge_dir(g, name, behind, depth, e);
+}
+
 /*
  * A name that is taken: merge where both sides are directories, perhaps
  * behind links; else the first one stays.
@@ -120,27 +214,30 @@ static int
 merge_taken(struct grove *g, const char *name, const char *path, unsigned depth,
 	    struct err *e)
 {
+	AUTO(buf) struct buf at = BUF_INIT;
 	struct pack_entry *old = find(g, name);
-	const char *behind;
 
 	if (share_sibling_link(g, old, path))
 		return 0;
-	if (!is_dir(path) ||
-	    (old->type == PACK_SYMLINK &&
-	     (old->target[0] != '/' || !is_dir(old->target)))) {
-		g->collisions++;
-		return 0;
-	}
-	if (old->type == PACK_SYMLINK) {
-		/* What was one link to a directory becomes a directory. */
-		behind = old->target;
-		old->type = PACK_DIR;
-		old->mode = 0755;
-		old->target = NULL;
-		if (merge_dir(g, name, behind, depth, e) < 0)
+	if (!is_dir(path) || is_loop(g, path))
+		goto lost;
+	old = follow(g, name, &at);
+	if (!old && at.len > 0)
+		goto lost;
+	if (old && old->type == PACK_SYMLINK) {
+		if (!is_dir(old->target) || is_loop(g, old->target))
+			goto lost;
+		if (is_same(old->target, path))
+			return 0;
+		if (open_up(g, old, at.p, depth, e) < 0)
 			return -1;
 	}
-	return merge_dir(g, name, path, depth, e);
+	return merge_dir(g, at.p, path, depth, e);
+lost:
+	old = follow(g, name, &at);
+	if (!old || old->type != PACK_SYMLINK || !is_same(old->target, path))
+		g->collisions++;
+	return 0;
 }
 
 static bool
@@ -176,17 +273,12 @@ merge_entry(struct grove *g, const char *name, const char *path, unsigned depth,
 }
 
 static int
-merge_dir(struct grove *g, const char *name, const char *path, unsigned depth,
-	  struct err *e)
+merge_names(struct grove *g, const char *name, const char *path, unsigned depth,
+	    struct err *e)
 {
 	struct fs_names names;
 	int r = 0;
 
-	if (depth >= FOREST_MAX_DEPTH)
-		return err_set(e, ERR_DENIED,
-			       "the packages' directories are nested more "
-			       "than %u deep",
-			       FOREST_MAX_DEPTH);
 	if (fs_list(path, &names, e) < 0)
 		return -1;
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
@@ -203,41 +295,85 @@ merge_dir(struct grove *g, const char *name, const char *path, unsigned depth,
 	return r;
 }
 
+static int
+merge_dir(struct grove *g, const char *name, const char *path, unsigned depth,
+	  struct err *e)
+{
+	struct inode self;
+	struct stat st;
+	int r;
+
+	if (depth >= FOREST_MAX_DEPTH)
+		return err_set(e, ERR_DENIED,
+			       "the packages' directories are nested more "
+			       "than %u deep",
+			       FOREST_MAX_DEPTH);
+	if (stat(path, &st) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "stat %s", path);
+	self = (struct inode){.dev = st.st_dev, .ino = st.st_ino};
+	vec_push(&g->merging, self);
+	r = merge_names(g, name, path, depth, e);
+	g->merging.n--;
+	return r;
+}
+
 /* --- what every image has */
 
-/* A directory of ours, with its parents; a package's keeps its content. */
+/* May something be put at this name? Only where its parent is ours. */
+static bool
+has_parent(const struct grove *g, const char *name)
+{
+	AUTO(buf) struct buf parent = BUF_INIT;
+	const struct pack_entry *p;
+
+	parent_of(name, &parent);
+	p = find(g, parent.p);
+	return parent.len == 0 || (p && p->type == PACK_DIR);
+}
+
+/* One directory of ours, when its parent is there. */
+static int
+need_one_dir(struct grove *g, const char *name, struct err *e)
+{
+	struct pack_entry *old = find(g, name);
+
+	if (!old)
+		return has_parent(g, name) ? add_dir(g, name, 0755, e) : 0;
+	if (old->type == PACK_SYMLINK && old->target[0] == '/' &&
+	    is_dir(old->target))
+		return open_up(g, old, name, 1, e);
+	return 0;
+}
+
+/*
+ * A directory of ours, with its parents; a package's keeps its content. Where
+ * a package has something else at one of these names, it stays, and nothing
+ * of ours goes below it.
+ */
 static int
 need_dir(struct grove *g, const char *name, unsigned mode, struct err *e)
 {
-	struct pack_entry *old;
+	struct pack_entry *made;
 
 	for (const char *p = strchr(name, '/'); p; p = strchr(p + 1, '/')) {
 		AUTO(buf) struct buf parent = BUF_INIT;
 
 		buf_add(&parent, name, (size_t)(p - name));
-		if (need_dir(g, parent.p, 0755, e) < 0)
+		if (need_one_dir(g, parent.p, e) < 0)
 			return -1;
 	}
-	old = find(g, name);
-	if (!old)
-		return add_dir(g, name, mode, e);
-	if (old->type == PACK_SYMLINK && is_dir(old->target)) {
-		const char *behind = old->target;
-
-		old->type = PACK_DIR;
-		old->target = NULL;
-		old->mode = mode;
-		return merge_dir(g, name, behind, 1, e);
-	}
-	if (old->type == PACK_DIR)
-		old->mode = mode;
+	if (need_one_dir(g, name, e) < 0)
+		return -1;
+	made = find(g, name);
+	if (made && made->type == PACK_DIR)
+		made->mode = mode;
 	return 0;
 }
 
 static int
 need_file(struct grove *g, const char *name, const char *text, struct err *e)
 {
-	if (find(g, name))
+	if (find(g, name) || !has_parent(g, name))
 		return 0;
 	return add(g,
 		   (struct pack_entry){.type = PACK_FILE,
@@ -248,13 +384,17 @@ need_file(struct grove *g, const char *name, const char *text, struct err *e)
 		   e);
 }
 
-/* Where a link of the forest leads, or NULL when there is none. */
+/* Where a link of the forest leads in the end; NULL when nowhere. */
 static const char *
 target_of(const struct grove *g, const char *name)
 {
-	const struct pack_entry *f = find(g, name);
+	AUTO(buf) struct buf at = BUF_INIT;
+	const struct pack_entry *f = follow(g, name, &at);
+	struct stat st;
 
-	return f && f->type == PACK_SYMLINK ? f->target : NULL;
+	if (!f || f->type != PACK_SYMLINK || stat(f->target, &st) < 0)
+		return NULL;
+	return f->target;
 }
 
 /* name -> wherever other leads, when other is there and name is not. */
@@ -266,10 +406,10 @@ need_alias(struct grove *g, const char *name, const char *other, struct err *e)
 
 	if (!target || find(g, name))
 		return 0;
-	buf_add(&parent, name, (size_t)(strrchr(name, '/') - name));
+	parent_of(name, &parent);
 	if (need_dir(g, parent.p, 0755, e) < 0)
 		return -1;
-	return add_link(g, name, target, e);
+	return has_parent(g, name) ? add_link(g, name, target, e) : 0;
 }
 
 static int
@@ -292,6 +432,9 @@ add_base(struct grove *g, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		if (need_dir(g, dirs[i].name, dirs[i].mode, e) < 0)
 			return -1;
+	/* What is in a bin that is a link could not be found otherwise. */
+	if (find(g, "bin") && need_dir(g, "bin", 0755, e) < 0)
+		return -1;
 	if (need_alias(g, "bin/sh", "bin/bash", e) < 0 ||
 	    need_alias(g, "bin/sh", "bin/dash", e) < 0 ||
 	    need_alias(g, "usr/bin/env", "bin/env", e) < 0)
@@ -367,5 +510,6 @@ forest_make(struct arena *a, const char *const *paths, size_t n,
 		hand_over(&g, ret);
 	strmap_release(&g.index);
 	vec_release(&g.entries);
+	vec_release(&g.merging);
 	return r;
 }

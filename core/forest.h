@@ -9,8 +9,10 @@
  *
  * Directories are real ones (so that a later image can add to them), made by
  * merging those of the packages; everything else is a link into the store.
- * Where two packages have the same name, a directory is merged, and of files
- * the first wins, in the order of the packages' names (then paths). A
+ * Where two packages have the same name, a directory is merged (also one
+ * behind a link, unless that leads back to where it stands), and of files the
+ * first wins, in the order of the packages' names (then paths). A relative
+ * link that two packages share, such as lib64 -> lib, is kept as it is. A
  * package that brings /etc/passwd or the like wins over ours. nix-support is
  * left out, and so is what would cover /nix, /proc, /sys and /dev.
  */
@@ -27,13 +29,13 @@ struct forest {
 	size_t n;
 	const char *path;      /* what PATH should be */
 	const char *cert_file; /* where the CA bundle is; NULL: nowhere */
-	size_t collisions;     /* files that lost against another */
+	size_t collisions;     /* names that lost against another file */
 };
 
 /*
  * Changes with the entries that the same packages give; part of the keys.
  */
-#define FOREST_FORMAT 1u
+#define FOREST_FORMAT 2u
 
 /* Most entries, and the deepest directory, that a forest may have. */
 #define FOREST_MAX_ENTRIES 1000000u
