@@ -110,6 +110,7 @@ UNIT_TESTS := \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
 	tests/unit/test_flight.c \
+	tests/unit/test_forest.c \
 	tests/unit/test_image.c \
 	tests/unit/test_jobs.c \
 	tests/unit/test_keys.c \
@@ -311,6 +312,9 @@ $(B)/tests/test_tar: $(LIB_PACK) $(LIB_BASE)
 $(B)/tests/test_tar: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_manifest: $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_manifest: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_forest: $(B)/tests/support/tree.o $(LIB_CORE) $(LIB_PACK) \
+	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_forest: TEST_LIBS = $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 
