@@ -73,19 +73,15 @@ set_or(uint64_t *to, const uint64_t *from, size_t n)
 		to[i] |= from[i];
 }
 
-/*
- * Bits are added in each half of a byte at first, then the bytes: the
- * compiler makes vectors of it, and no instruction is needed that some
- * machines lack.
- */
-size_t
-closures_count(const uint64_t *a, const uint64_t *b, size_t n)
+/* Needs no instruction that some machines lack. */
+static size_t
+count_anywhere(const uint64_t *a, const uint64_t *b, size_t n)
 {
 	const uint64_t m1 = 0x5555555555555555u, m2 = 0x3333333333333333u;
 	const uint64_t m4 = 0x0F0F0F0F0F0F0F0Fu, m8 = 0x00FF00FF00FF00FFu;
 	uint64_t sum = 0;
 
-	/* a byte holds 8 a word: enough for CLOSURES_WORDS words */
+	/* a byte of sum takes 8 a word, so it holds CLOSURES_WORDS words */
 	for (size_t i = 0; i < n; i++) {
 		uint64_t x = a[i] | b[i];
 
@@ -95,6 +91,28 @@ closures_count(const uint64_t *a, const uint64_t *b, size_t n)
 	}
 	sum = (sum & m8) + ((sum >> 8) & m8);
 	return (size_t)((sum * 0x0001000100010001u) >> 48);
+}
+
+#ifdef __x86_64__
+__attribute__((target("popcnt"))) static size_t
+count_popcnt(const uint64_t *a, const uint64_t *b, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (size_t)__builtin_popcountll(a[i] | b[i]);
+	return sum;
+}
+#endif
+
+static void
+choose_count(struct closures *c)
+{
+	c->count = count_anywhere;
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("popcnt"))
+		c->count = count_popcnt;
+#endif
 }
 
 void
@@ -112,6 +130,7 @@ closures_build(struct arena *a, const struct graph *g, const size_t *order,
 	ret->bits = bits;
 	ret->below = arena_alloc(a, g->n + 1, (w + 1) * sizeof(*ret->below));
 	ret->users = arena_alloc(a, g->n + 1, sizeof(*ret->users));
+	choose_count(ret);
 	draw(g, bits, lots);
 	for (size_t i = 0; i < bits; i++) {
 		size_t at = lots[i].node * w + i / 64;
@@ -134,8 +153,7 @@ closures_build(struct arena *a, const struct graph *g, const size_t *order,
 			set_or(&above[node->refs[k] * w], &above[v * w], w);
 			direct[node->refs[k]]++;
 		}
-		n = closures_count(&above[v * w], &above[v * w], w) * g->n /
-		    bits;
+		n = ret->count(&above[v * w], &above[v * w], w) * g->n / bits;
 		ret->users[v] = n > direct[v] ? n : direct[v] + 1;
 	}
 }

@@ -24,6 +24,8 @@ struct closures {
 	size_t bits;     /* drawn nodes */
 	uint64_t *below; /* g->n sets: what a node needs, and itself */
 	size_t *users;   /* how many nodes need it, itself among them */
+	/* members of the union of two sets of n words, the fastest way */
+	size_t (*count)(const uint64_t *a, const uint64_t *b, size_t n);
 };
 
 /* order is graph_sort's; the result lives in the arena. */
@@ -35,9 +37,6 @@ closures_of(const struct closures *c, size_t v)
 {
 	return &c->below[v * c->words];
 }
-
-/* Members of the union of two sets of n words. */
-size_t closures_count(const uint64_t *a, const uint64_t *b, size_t n);
 
 /* The bytes of each node's closure, exactly; ret has room for g->n. */
 void closures_sizes(const struct graph *g, const size_t *order, uint64_t *ret);

@@ -23,17 +23,18 @@
  *	size(a) * (F(U(ab)) - F(U(a))) + size(b) * (F(U(ab)) - F(U(b)))
  *	+ alone(a) + alone(b)
  *     where alone is 0 for a layer of several paths.
- *  3. Twice, each path in turn, the largest first, goes to the layer where it
- *     lowers the total cost most.
+ *  3. Each path in turn, the largest first, goes to the layer where it lowers
+ *     the total cost most; and the largest once more.
  *
  * Example: app (1 MB) needs lib (5 MB) and libc (30 MB); lib needs libc; the
- * budget is 2. U is 3, 2 and 1. {app, lib} costs lib the difference of F(3)
- * and F(2), and what both earn alone. {lib, libc} costs the same difference
- * on 30 MB and the 3,000 that libc, which all need, earns. So app and lib
- * share a layer, and an update of lib or app moves 6 MB, not 35.
+ * budget is 2. U is 3, 2 and 1; alone they earn 58, 408 and 3,000. Merging
+ * app and lib loses 58 + 408 and 5 * (F(3) - F(2)). Merging lib and libc loses
+ * 408 + 3,000 and 30 * (F(2) - F(1)). So app and lib share a layer, and an
+ * update of either moves 6 MB, not 35.
  *
  * Sums are in 1/256 of these units, in integers: with at most 2^45 bytes of
- * paths they stay below 2^63. Ties go to the lower rank.
+ * paths they stay below 2^63. Of equal losses the pair counts whose first is
+ * the larger, then whose second is the smaller path.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +46,11 @@
 #include "core/model/layers_impl.h"
 
 /* Clusters that merging starts from; more only where the budget is large. */
-#define MIN_START 256u
+#define MIN_START 224u
 #define MAX_START 2048u
 #define BUCKETS 18u /* binary logarithms of a closure's paths */
-#define PASSES 2
-/* Paths that may move, largest first. */
-#define MAX_MOVERS 1024u
+/* How many paths may move in each pass, largest first. */
+static const size_t movers[] = {1024, 256};
 #define ALONE_WEIGHT 100u
 #define FRACTION 256u
 
@@ -58,12 +58,15 @@ struct cluster {
 	uint64_t size;
 	uint64_t cost;  /* F of the union */
 	uint64_t alone; /* what it earns as a single path */
+	uint64_t loss;  /* of merging with next */
+	/*
+	 * The best to merge with of those that come after, SIZE_MAX: none.
+	 * Of a cluster that was merged away, the one that took it in.
+	 */
+	size_t next;
 	size_t members;
-	size_t count;  /* of the union's bits */
-	uint64_t loss; /* of merging with next, the best that comes after */
-	size_t next;   /* a later cluster, SIZE_MAX: none; when not live,
-			  the one that took it in */
-	bool live;
+	size_t count; /* of the union's bits */
+	bool stale;   /* next is gone or has grown; loss is a lower bound */
 };
 
 struct work {
@@ -73,10 +76,12 @@ struct work {
 	uint64_t *cost;  /* F by the number of bits */
 	uint64_t *alone; /* by rank */
 	struct cluster *c;
-	size_t n;         /* clusters at the start */
+	size_t n;     /* clusters at the start */
+	size_t *live; /* those that are left, ascending */
+	size_t n_live;
 	uint64_t *unions; /* of each cluster */
+	uint64_t *twice;  /* bits of a union that two members have, or more */
 	size_t *cluster;  /* by rank */
-	size_t movers;    /* ranks below this may move */
 };
 
 static const uint64_t *
@@ -101,17 +106,19 @@ set_or(uint64_t *to, const uint64_t *from, size_t n)
 static size_t
 set_count(const struct work *w, const uint64_t *a, const uint64_t *b)
 {
-	return closures_count(a, b, w->sets.words);
+	return w->sets.count(a, b, w->sets.words);
 }
 
-/* Largest r with r * r <= x. */
+/* Largest r with r * r <= x, for x below 2^62. */
 static uint64_t
 isqrt(uint64_t x)
 {
-	uint64_t r = 0;
+	uint64_t r = 0, bit = 1;
 
-	for (uint64_t bit = UINT64_C(1) << 31; bit > 0; bit >>= 1)
-		if ((r | bit) <= x / (r | bit))
+	while (bit * bit <= x)
+		bit <<= 1;
+	for (; bit > 0; bit >>= 1)
+		if ((r | bit) * (r | bit) <= x)
 			r |= bit;
 	return r;
 }
@@ -159,7 +166,6 @@ cluster_add(struct work *w, size_t k, size_t i)
 	c->size += w->g->nodes[w->rank[i]].nar_size;
 	c->members++;
 	c->alone = c->members == 1 ? w->alone[i] : 0;
-	c->live = true;
 	w->cluster[i] = k;
 }
 
@@ -177,7 +183,7 @@ log2_of(size_t x)
 static void
 make_clusters(struct work *w, size_t budget)
 {
-	size_t start = budget > MIN_START / 2 ? 2 * budget : MIN_START;
+	size_t start = 2 * budget > MIN_START ? 2 * budget : MIN_START;
 	size_t bucket[BUCKETS], singles = w->g->n;
 
 	if (start > MAX_START)
@@ -230,17 +236,42 @@ find_next(struct work *w, size_t k)
 {
 	struct cluster *c = &w->c[k];
 
+	c->stale = false;
 	c->next = SIZE_MAX;
 	c->loss = UINT64_MAX;
-	for (size_t i = k + 1; i < w->n; i++) {
-		uint64_t loss;
+	for (size_t j = w->n_live; j-- > 0 && w->live[j] > k;) {
+		uint64_t loss = loss_of(w, k, w->live[j], c->loss);
 
-		if (!w->c[i].live)
-			continue;
-		loss = loss_of(w, k, i, c->loss);
 		if (loss < c->loss) {
 			c->loss = loss;
-			c->next = i;
+			c->next = w->live[j];
+		}
+	}
+}
+
+/*
+ * Cluster k has taken in gone. Whatever comes before k may now fit it better
+ * than what it had. Where k or gone was what it had, all others are no better
+ * than the loss it knows, which so remains a lower bound.
+ */
+static void
+update_nexts(struct work *w, size_t k, size_t gone)
+{
+	for (size_t j = 0; j < w->n_live && w->live[j] < gone; j++) {
+		size_t i = w->live[j];
+		struct cluster *x = &w->c[i];
+		uint64_t loss;
+
+		if (i == k)
+			continue;
+		x->stale = x->stale || x->next == k || x->next == gone;
+		if (i > k)
+			continue;
+		loss = loss_of(w, i, k, x->loss);
+		if (loss < x->loss || (loss == x->loss && k <= x->next)) {
+			x->loss = loss;
+			x->next = k;
+			x->stale = false;
 		}
 	}
 }
@@ -250,6 +281,7 @@ absorb(struct work *w, size_t k, size_t gone)
 {
 	struct cluster *c = &w->c[k], *d = &w->c[gone];
 	uint64_t *set = set_of_cluster(w, k);
+	size_t at;
 
 	set_or(set, set_of_cluster(w, gone), w->sets.words);
 	c->count = set_count(w, set, set);
@@ -257,24 +289,28 @@ absorb(struct work *w, size_t k, size_t gone)
 	c->size += d->size;
 	c->members += d->members;
 	c->alone = 0;
-	d->live = false;
-	d->next = k; /* where it went */
-	for (size_t i = 0; i < w->n; i++) {
-		struct cluster *x = &w->c[i];
+	d->next = k;
+	for (at = 0; w->live[at] != gone; at++)
+		;
+	w->n_live--;
+	memmove(&w->live[at], &w->live[at + 1],
+		(w->n_live - at) * sizeof(*w->live));
+}
 
-		if (!x->live)
-			continue;
-		if (i == k || x->next == k || x->next == gone) {
-			find_next(w, i);
-		} else if (i < k) {
-			uint64_t loss = loss_of(w, i, k, x->loss);
+/* The first of the clusters whose merging loses least. */
+static size_t
+find_best(struct work *w)
+{
+	for (;;) {
+		size_t best = SIZE_MAX;
 
-			if (loss < x->loss ||
-			    (loss == x->loss && k < x->next)) {
-				x->loss = loss;
-				x->next = k;
-			}
-		}
+		/* the last has none after it */
+		for (size_t j = 0; j + 1 < w->n_live; j++)
+			if (j == 0 || w->c[w->live[j]].loss < w->c[best].loss)
+				best = w->live[j];
+		if (!w->c[best].stale)
+			return best;
+		find_next(w, best);
 	}
 }
 
@@ -282,104 +318,109 @@ absorb(struct work *w, size_t k, size_t gone)
 static void
 merge(struct work *w, size_t budget)
 {
-	size_t left = w->n;
-
-	if (left <= budget)
+	for (size_t k = 0; k < w->n; k++)
+		w->live[w->n_live++] = k;
+	if (w->n <= budget)
 		return;
 	for (size_t k = 0; k < w->n; k++)
 		find_next(w, k);
-	for (; left > budget; left--) {
-		size_t best = SIZE_MAX;
+	while (w->n_live > budget) {
+		size_t k = find_best(w), gone = w->c[k].next;
 
-		for (size_t k = 0; k < w->n; k++)
-			if (w->c[k].live && w->c[k].next != SIZE_MAX &&
-			    (best == SIZE_MAX ||
-			     w->c[k].loss < w->c[best].loss))
-				best = k;
-		absorb(w, best, w->c[best].next);
+		absorb(w, k, gone);
+		update_nexts(w, k, gone);
+		find_next(w, k);
 	}
 }
 
-/* What moving needs besides: how often bits of a union occur. */
-struct moving {
-	uint64_t *twice; /* of each cluster, bits of two members or more */
-	uint64_t *fixed; /* unions of those that can't move */
-	uint64_t *fixed_twice;
-	size_t *first; /* of each cluster, its movers as a list */
-	size_t *after; /* by rank; SIZE_MAX ends a list */
-};
-
+/* Number the clusters that are left from 0. */
 static void
-add_bits(uint64_t *once, uint64_t *twice, const uint64_t *set, size_t n)
+compact(struct work *w)
 {
-	for (size_t i = 0; i < n; i++) {
-		twice[i] |= once[i] & set[i];
-		once[i] |= set[i];
-	}
-}
+	AUTO(mem) size_t *number = xcalloc(w->n, sizeof(*number));
 
-static void
-moving_init(struct moving *m, struct work *w, struct arena *a)
-{
-	size_t words = w->sets.words, bytes = words * sizeof(uint64_t);
-
-	w->movers = w->g->n < MAX_MOVERS ? w->g->n : MAX_MOVERS;
-	m->twice = arena_alloc(a, w->n, bytes);
-	m->fixed = arena_alloc(a, w->n, bytes);
-	m->fixed_twice = arena_alloc(a, w->n, bytes);
-	m->first = arena_alloc(a, w->n, sizeof(*m->first));
-	m->after = arena_alloc(a, w->movers, sizeof(*m->after));
 	for (size_t k = 0; k < w->n; k++)
-		m->first[k] = SIZE_MAX;
-	for (size_t i = w->g->n; i-- > w->movers;) {
-		size_t at = w->cluster[i] * words;
-
-		add_bits(&m->fixed[at], &m->fixed_twice[at], set_of_rank(w, i),
-			 words);
-	}
-	memcpy(m->twice, m->fixed_twice, w->n * bytes);
-	memcpy(w->unions, m->fixed, w->n * bytes);
-	for (size_t i = w->movers; i-- > 0;) {
+		number[k] = SIZE_MAX;
+	for (size_t j = 0; j < w->n_live; j++)
+		number[w->live[j]] = j;
+	for (size_t i = 0; i < w->g->n; i++) {
 		size_t k = w->cluster[i];
 
-		add_bits(set_of_cluster(w, k), &m->twice[k * words],
-			 set_of_rank(w, i), words);
-		m->after[i] = m->first[k];
-		m->first[k] = i;
+		while (number[k] == SIZE_MAX)
+			k = w->c[k].next;
+		w->cluster[i] = number[k];
 	}
+	for (size_t j = 0; j < w->n_live; j++)
+		w->c[j] = w->c[w->live[j]];
+	w->n = w->n_live;
+}
+
+/* Count anew which bits of a cluster's union one member has, which more. */
+static void
+count_bits(struct work *w)
+{
+	size_t words = w->sets.words;
+
+	memset(w->unions, 0, w->n * words * sizeof(*w->unions));
+	memset(w->twice, 0, w->n * words * sizeof(*w->twice));
+	for (size_t i = 0; i < w->g->n; i++) {
+		uint64_t *once = set_of_cluster(w, w->cluster[i]);
+		uint64_t *twice = &w->twice[w->cluster[i] * words];
+		const uint64_t *set = set_of_rank(w, i);
+
+		for (size_t k = 0; k < words; k++) {
+			twice[k] |= once[k] & set[k];
+			once[k] |= set[k];
+		}
+	}
+}
+
+/* The bits that a cluster has for its member i alone. */
+static void
+lonely_bits(const struct work *w, size_t i, uint64_t *ret)
+{
+	size_t k = w->cluster[i];
+	const uint64_t *once = set_of_cluster(w, k);
+	const uint64_t *twice = &w->twice[k * w->sets.words];
+	const uint64_t *set = set_of_rank(w, i);
+
+	for (size_t j = 0; j < w->sets.words; j++)
+		ret[j] = set[j] & once[j] & ~twice[j];
 }
 
 /* The layer where path i lowers the cost most; its own where none does. */
 static size_t
-best_place(const struct work *w, const struct moving *m, size_t i)
+best_place(const struct work *w, size_t i)
 {
-	size_t own = w->cluster[i], words = w->sets.words, best = own;
+	size_t own = w->cluster[i], best = own;
 	const struct cluster *c = &w->c[own];
-	const uint64_t *set = set_of_rank(w, i), *any = set_of_cluster(w, own);
-	const uint64_t *twice = &m->twice[own * words];
-	uint64_t lonely[CLOSURES_WORDS], size, self, least;
+	const uint64_t *set = set_of_rank(w, i);
+	uint64_t lonely[CLOSURES_WORDS], size, self, least, bound;
 
-	for (size_t k = 0; k < words; k++)
-		lonely[k] = set[k] & any[k] & ~twice[k];
+	lonely_bits(w, i, lonely);
 	size = w->g->nodes[w->rank[i]].nar_size;
 	self = w->cost[set_count(w, set, set)];
 	least = c->size * c->cost -
 		(c->size - size) *
 			w->cost[c->count - set_count(w, lonely, lonely)];
+	if (size == 0)
+		return own;
+	bound = least / size + 1;
 	for (size_t k = 0; k < w->n; k++) {
 		const struct cluster *d = &w->c[k];
-		uint64_t f = self > d->cost ? self : d->cost, more;
+		uint64_t f, more;
 
-		if (!d->live || k == own)
+		/* the union is no smaller than either */
+		if (d->cost >= bound || k == own)
 			continue;
-		/* at least this, as the union is no smaller than either */
-		more = size * f + d->size * (f - d->cost) + d->alone;
-		if (more >= least)
+		f = self > d->cost ? self : d->cost;
+		if (size * f + d->size * (f - d->cost) + d->alone >= least)
 			continue;
 		f = w->cost[set_count(w, set_of_cluster(w, k), set)];
 		more = size * f + d->size * (f - d->cost) + d->alone;
 		if (more < least) {
 			least = more;
+			bound = least / size + 1;
 			best = k;
 		}
 	}
@@ -387,67 +428,58 @@ best_place(const struct work *w, const struct moving *m, size_t i)
 }
 
 static void
-recount(struct work *w, size_t k)
+resize(struct work *w, size_t k, uint64_t size, size_t members)
 {
 	struct cluster *c = &w->c[k];
 
+	c->size = size;
+	c->members = members;
 	c->count = set_count(w, set_of_cluster(w, k), set_of_cluster(w, k));
 	c->cost = w->cost[c->count];
 	c->alone = 0;
 }
 
+/*
+ * Which bits have become single ones in the cluster that i leaves is not
+ * counted at once: until the next pass its members' worth is underrated.
+ */
 static void
-move(struct work *w, struct moving *m, size_t i, size_t to)
+move(struct work *w, size_t i, size_t to)
 {
-	size_t own = w->cluster[i], words = w->sets.words;
-	size_t bytes = words * sizeof(uint64_t), *link = &m->first[own];
-	uint64_t size = w->g->nodes[w->rank[i]].nar_size;
+	size_t own = w->cluster[i];
+	struct cluster *c = &w->c[own], *d = &w->c[to];
+	uint64_t *from_set = set_of_cluster(w, own);
+	uint64_t *to_set = set_of_cluster(w, to);
+	uint64_t *twice = &w->twice[to * w->sets.words];
+	const uint64_t *set = set_of_rank(w, i);
+	uint64_t lonely[CLOSURES_WORDS], size;
 
-	while (*link != i)
-		link = &m->after[*link];
-	*link = m->after[i];
-	m->after[i] = m->first[to];
-	m->first[to] = i;
+	lonely_bits(w, i, lonely);
+	for (size_t k = 0; k < w->sets.words; k++) {
+		from_set[k] &= ~lonely[k];
+		twice[k] |= to_set[k] & set[k];
+		to_set[k] |= set[k];
+	}
+	size = w->g->nodes[w->rank[i]].nar_size;
+	resize(w, own, c->size - size, c->members - 1);
+	resize(w, to, d->size + size, d->members + 1);
 	w->cluster[i] = to;
-
-	memcpy(set_of_cluster(w, own), &m->fixed[own * words], bytes);
-	memcpy(&m->twice[own * words], &m->fixed_twice[own * words], bytes);
-	for (size_t k = m->first[own]; k != SIZE_MAX; k = m->after[k])
-		add_bits(set_of_cluster(w, own), &m->twice[own * words],
-			 set_of_rank(w, k), words);
-	add_bits(set_of_cluster(w, to), &m->twice[to * words],
-		 set_of_rank(w, i), words);
-	w->c[own].size -= size;
-	w->c[own].members--;
-	w->c[to].size += size;
-	w->c[to].members++;
-	recount(w, own);
-	recount(w, to);
 }
 
 /* Step 3. */
 static void
-move_paths(struct work *w, struct arena *a)
+move_paths(struct work *w)
 {
-	struct moving m;
-
-	for (size_t i = 0; i < w->g->n; i++) {
-		size_t k = w->cluster[i];
-
-		while (!w->c[k].live)
-			k = w->c[k].next;
-		w->cluster[i] = k;
-	}
-	moving_init(&m, w, a);
-	for (int pass = 0; pass < PASSES; pass++) {
-		for (size_t i = 0; i < w->movers; i++) {
+	for (size_t pass = 0; pass < ARRAY_LEN(movers); pass++) {
+		count_bits(w);
+		for (size_t i = 0; i < movers[pass] && i < w->g->n; i++) {
 			size_t to;
 
 			if (w->c[w->cluster[i]].members == 1)
 				continue;
-			to = best_place(w, &m, i);
+			to = best_place(w, i);
 			if (to != w->cluster[i])
-				move(w, &m, i, to);
+				move(w, i, to);
 		}
 	}
 }
@@ -473,13 +505,12 @@ why(struct arena *a, const struct work *w, const struct cluster *c,
 static void
 rate(struct work *w, struct arena *a, struct grouping *ret)
 {
-	AUTO(mem) size_t *number = xcalloc(w->n, sizeof(*number));
 	AUTO(mem) size_t *users = xcalloc(w->n, sizeof(*users));
 
 	ret->group = arena_alloc(a, w->g->n, sizeof(*ret->group));
 	ret->rating = arena_alloc(a, w->n, sizeof(*ret->rating));
 	ret->why = arena_alloc(a, w->n, sizeof(*ret->why));
-	ret->n = 0;
+	ret->n = w->n;
 	for (size_t k = 0; k < w->n; k++)
 		users[k] = SIZE_MAX;
 	for (size_t i = 0; i < w->g->n; i++) {
@@ -489,14 +520,11 @@ rate(struct work *w, struct arena *a, struct grouping *ret)
 		*least = mine < *least ? mine : *least;
 	}
 	for (size_t k = 0; k < w->n; k++) {
-		if (!w->c[k].live)
-			continue;
-		number[k] = ret->n++;
-		ret->rating[number[k]] = w->c[k].size * users[k];
-		ret->why[number[k]] = why(a, w, &w->c[k], users[k]);
+		ret->rating[k] = w->c[k].size * users[k];
+		ret->why[k] = why(a, w, &w->c[k], users[k]);
 	}
 	for (size_t i = 0; i < w->g->n; i++)
-		ret->group[w->rank[i]] = number[w->cluster[i]];
+		ret->group[w->rank[i]] = w->cluster[i];
 }
 
 void
@@ -515,10 +543,13 @@ layers_group_firn(struct arena *a, const struct graph *g, const size_t *order,
 	make_alone(&w, &mine);
 	w.c = arena_alloc(&mine, most, sizeof(*w.c));
 	w.unions = arena_alloc(&mine, most, w.sets.words * sizeof(*w.unions));
+	w.twice = arena_alloc(&mine, most, w.sets.words * sizeof(*w.twice));
 	w.cluster = arena_alloc(&mine, g->n, sizeof(*w.cluster));
 	make_clusters(&w, o->budget);
+	w.live = arena_alloc(&mine, w.n, sizeof(*w.live));
 	merge(&w, o->budget);
+	compact(&w);
 	if (g->n > o->budget)
-		move_paths(&w, &mine);
+		move_paths(&w);
 	rate(&w, a, ret);
 }
