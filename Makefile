@@ -58,6 +58,7 @@ PACK_SRC := \
 
 STORE_SRC := \
 	core/store/layout.c \
+	core/store/sign.c \
 	core/store/store.c \
 	core/store/store_fs.c
 
@@ -123,6 +124,7 @@ UNIT_TESTS := \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
 	tests/unit/test_server.c \
+	tests/unit/test_sign.c \
 	tests/unit/test_store.c \
 	tests/unit/test_tar.c
 
@@ -303,6 +305,8 @@ $(B)/tests/test_route: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_route: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
+$(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)
