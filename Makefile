@@ -67,6 +67,7 @@ CORE_SRC := \
 	core/build.c \
 	core/cache.c \
 	core/config.c \
+	core/engine.c \
 	core/flight.c \
 	core/forest.c \
 	core/jobs.c \

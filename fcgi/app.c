@@ -5,7 +5,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
-#include "core/build.h"
+#include "core/engine.h"
 #include "core/sys/log.h"
 #include "fcgi/lists.h"
 #include "fcgi/registry.h"

@@ -4,7 +4,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/json.h"
-#include "core/build.h"
+#include "core/engine.h"
 #include "core/model/image.h"
 
 /* A page is no longer than this, whatever is asked for. */

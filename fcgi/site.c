@@ -8,7 +8,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/json.h"
-#include "core/build.h"
+#include "core/engine.h"
 #include "core/sys/log.h"
 
 /* A check may start Nix; who asks more often gets the last one's result. */

@@ -9,7 +9,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/json.h"
-#include "core/build.h"
+#include "core/engine.h"
 #include "core/model/image.h"
 #include "core/model/source.h"
 #include "deploy/firn/cmd.h"

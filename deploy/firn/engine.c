@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
-#include "core/build.h"
 #include "core/config.h"
+#include "core/engine.h"
 #include "core/sys/log.h"
 #include "deploy/firn/cmd.h"
 

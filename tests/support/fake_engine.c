@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An engine without Nix, behind the interface of core/build.h, to test what
+ * An engine without Nix, behind the interface of core/engine.h, to test what
  * stands before it. The last package of a name says what happens:
  *
  *	wait-N      is built for N milliseconds, then it is there
@@ -21,8 +21,8 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/base/vec.h"
-#include "core/build.h"
 #include "core/config.h"
+#include "core/engine.h"
 #include "core/model/image.h"
 #include "core/model/manifest.h"
 #include "core/store/store.h"

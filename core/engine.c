@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/engine.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/build.h"
+#include "core/config.h"
+#include "core/flight.h"
+#include "core/forest.h"
+#include "core/model/manifest.h"
+#include "core/nix.h"
+#include "core/resolve.h"
+#include "core/state.h"
+#include "core/store/store.h"
+#include "core/sys/log.h"
+
+struct engine {
+	struct builder b;
+	struct jobs *jobs;
+	atomic_uint_least64_t done;
+	atomic_uint_least64_t failed;
+};
+
+static uint64_t
+now_s(void)
+{
+	return (uint64_t)time(NULL);
+}
+
+static const struct platform *
+platform_of(const struct engine *g, const struct image *im)
+{
+	return im->platform ? im->platform : g->b.config->platforms[0];
+}
+
+/* --- jobs */
+
+static void
+order_free(void *p)
+{
+	struct order *o = p;
+
+	arena_release(&o->arena);
+	free(o);
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int
+run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
+	struct err *e)
+{
+	struct engine *g = ctx;
+	const struct order *o = payload;
+	uint64_t start = now_ms();
+	char digest[DIGEST_TEXT_CAP];
+	size_t layers = 0;
+	int r;
+
+	log_set_request(o->request);
+	log_info("build.start", LOG_S("build", job_id(j)),
+		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
+		 LOG_S("platform", o->platform->arch));
+	r = build_run(&g->b, j, o, ret, &layers, e);
+	if (r == 0) {
+		digest_text(&ret->digest, digest);
+		atomic_fetch_add(&g->done, 1);
+		log_info("build.done", LOG_S("build", job_id(j)),
+			 LOG_S("image", o->image.name), LOG_S("digest", digest),
+			 LOG_N("layers", layers),
+			 LOG_N("ms", now_ms() - start));
+	} else {
+		atomic_fetch_add(&g->failed, 1);
+		log_warn("build.failed", LOG_S("build", job_id(j)),
+			 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
+			 LOG_S("kind", err_kind_name(e->kind)),
+			 LOG_S("error", e->msg), LOG_S("detail", e->detail),
+			 LOG_N("ms", now_ms() - start));
+	}
+	log_set_request(NULL);
+	return r;
+}
+
+/* --- lookups */
+
+static const char *
+tag_or_default(const char *tag)
+{
+	return tag && tag[0] ? tag : SOURCE_TAG_DEFAULT;
+}
+
+int
+engine_find(struct engine *g, const struct image *image, const char *tag,
+	    bool *ret_found, struct manifest_info *ret, struct err *e)
+{
+	struct digest key;
+	struct revision r;
+
+	*ret_found = false;
+	tag = tag_or_default(tag);
+	if (resolve_check_tag(&g->b.config->source, tag, e) < 0)
+		return -1;
+	key_revision(&g->b.config->source, tag, &key);
+	if (state_get_revision(g->b.state, &key, now_s(), ret_found, &r, e) < 0)
+		return -1;
+	if (!*ret_found)
+		return 0;
+	key_image(&g->b.settings, &g->b.config->source, &r,
+		  platform_of(g, image), image, &key);
+	return cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret,
+				e);
+}
+
+int
+engine_find_digest(struct engine *g, const struct digest *d,
+		   struct manifest_info *ret, struct err *e)
+{
+	char text[DIGEST_TEXT_CAP];
+	bool found;
+
+	if (cache_find_manifest(&g->b.cache, d, false, &found, ret, e) < 0)
+		return -1;
+	if (found)
+		return 0;
+	digest_text(d, text);
+	return err_set(e, ERR_NOT_FOUND, "there is no manifest %s", text);
+}
+
+int
+engine_read_manifest(struct engine *g, const struct digest *d, struct buf *to,
+		     struct err *e)
+{
+	return store_read(g->b.store, d, MANIFEST_MAX, to, e);
+}
+
+int
+engine_locate(struct engine *g, const struct digest *d,
+	      struct store_location *ret, struct err *e)
+{
+	return store_locate(g->b.store, d, ret, e);
+}
+
+static void
+hand_over(const struct state_names *from, struct engine_names *to)
+{
+	*to = (struct engine_names){from->v, from->n, from->more};
+}
+
+int
+engine_list_tags(struct engine *g, const struct image *image, const char *last,
+		 size_t max, struct arena *a, struct engine_names *ret,
+		 struct err *e)
+{
+	struct state_names names;
+
+	if (state_list_tags(g->b.state, image->name, last, max, a, &names, e) <
+	    0)
+		return -1;
+	hand_over(&names, ret);
+	return 0;
+}
+
+int
+engine_list_images(struct engine *g, const char *last, size_t max,
+		   struct arena *a, struct engine_names *ret, struct err *e)
+{
+	struct state_names names;
+
+	if (state_list_images(g->b.state, last, max, a, &names, e) < 0)
+		return -1;
+	hand_over(&names, ret);
+	return 0;
+}
+
+int
+engine_start(struct engine *g, const struct image *image, const char *tag,
+	     struct job **ret, struct err *e)
+{
+	struct order *o;
+	struct digest key;
+
+	tag = tag_or_default(tag);
+	if (resolve_check_tag(&g->b.config->source, tag, e) < 0)
+		return -1;
+	o = xcalloc(1, sizeof(*o));
+	o->platform = platform_of(g, image);
+	o->tag = arena_strdup(&o->arena, tag);
+	(void)snprintf(o->request, sizeof(o->request), "%s", log_request());
+	/* The name says it all, and was read once already. */
+	if (image_parse(&o->arena, image->name, &o->image, e) < 0) {
+		order_free(o);
+		return -1;
+	}
+	key_request(&o->image, tag, o->platform, &key);
+	return jobs_start(g->jobs, &key, o, ret, e);
+}
+
+void
+engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx)
+{
+	jobs_on_end(g->jobs, fn, ctx);
+}
+
+int
+engine_check(struct engine *g, struct err *e)
+{
+	if (store_check(g->b.store, e) < 0)
+		return err_wrap(e, "storage");
+	if (state_check(g->b.state, e) < 0)
+		return -1;
+	return nix_check(g->b.nix, e);
+}
+
+void
+engine_stats(struct engine *g, struct engine_stats *ret)
+{
+	*ret = (struct engine_stats){
+		.builds_done = atomic_load(&g->done),
+		.builds_failed = atomic_load(&g->failed),
+		.layers_packed = atomic_load(&g->b.assembler.packed),
+		.layers_reused = atomic_load(&g->b.assembler.reused),
+		.processes_started = nix_processes(g->b.nix),
+	};
+	jobs_count(g->jobs, &ret->builds_running, &ret->builds_queued);
+}
+
+/* --- opening */
+
+static int
+open_parts(struct engine *g, struct err *e)
+{
+	const struct config *c = g->b.config;
+	const struct nix_options nix = {
+		.expressions = c->nix_dir,
+		.state_path = c->state_path,
+		.timeout_s = c->nix_timeout_s,
+		.offline = c->offline,
+	};
+
+	if (store_open(c->storage_backend, c->storage_path, &g->b.store, e) < 0)
+		return -1;
+	if (state_open(c->state_path, &g->b.state, e) < 0)
+		return -1;
+	return nix_open(&nix, &g->b.nix, e);
+}
+
+int
+engine_open(const struct config *config, struct engine **ret, struct err *e)
+{
+	struct engine *g = xcalloc(1, sizeof(*g));
+
+	g->b.config = config;
+	if (open_parts(g, e) < 0) {
+		engine_free(g);
+		return -1;
+	}
+	pack_id(&config->compression, g->b.pack_id);
+	g->b.settings = (struct key_settings){
+		.algorithm = config->layer_algorithm,
+		.budget = config->layer_budget,
+		.forest_format = FOREST_FORMAT,
+		.pack_id = g->b.pack_id,
+	};
+	g->b.cache = (struct cache){.state = g->b.state, .store = g->b.store};
+	g->b.assembler.cache = &g->b.cache;
+	g->b.assembler.flights = flights_new();
+	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads);
+	g->b.assembler.compression = config->compression;
+	g->b.assembler.threads = (unsigned)config->pack_threads;
+	g->jobs = jobs_new(&(struct jobs_options){
+		.threads = (unsigned)config->max_builds,
+		.max_queue = (size_t)config->max_queue,
+		.run = run_job,
+		.free_payload = order_free,
+		.ctx = g,
+	});
+	*ret = g;
+	return 0;
+}
+
+void
+engine_free(struct engine *g)
+{
+	if (!g)
+		return;
+	if (g->jobs) {
+		jobs_stop(g->jobs);
+		jobs_free(g->jobs);
+	}
+	if (g->b.assembler.pool)
+		pack_pool_free(g->b.assembler.pool);
+	flights_free(g->b.assembler.flights);
+	nix_free(g->b.nix);
+	state_free(g->b.state);
+	store_free(g->b.store);
+	free(g);
+}

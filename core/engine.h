@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_ENGINE_H
+#define FIRN_ENGINE_H
+
+/*
+ * The engine: from an image name and a tag to a manifest in storage. It
+ * alone knows the order of the stages.
+ *
+ * Lookups never wait and start no process; they may run on any thread. What
+ * is not there is built by the engine's own threads: a build belongs to no
+ * request, and requests for the same image share one.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/base/digest.h"
+#include "core/jobs.h"
+
+struct arena;
+struct buf;
+struct config;
+struct engine;
+struct err;
+struct image;
+struct store_location;
+
+/* Opens storage, state and Nix. config is borrowed. */
+MUST_CHECK int engine_open(const struct config *config, struct engine **ret,
+			   struct err *e);
+
+/*
+ * End builds that run (their processes are killed), wait for the threads,
+ * free everything. No job may be held any more.
+ */
+void engine_free(struct engine *g);
+
+/*
+ * Is there a manifest for this image now: resolved within the time to live,
+ * and whole in storage? Absence is an answer.
+ */
+MUST_CHECK int engine_find(struct engine *g, const struct image *image,
+			   const char *tag, bool *ret_found,
+			   struct manifest_info *ret, struct err *e);
+
+/* The same by digest: ERR_NOT_FOUND when it is no manifest of ours. */
+MUST_CHECK int engine_find_digest(struct engine *g, const struct digest *d,
+				  struct manifest_info *ret, struct err *e);
+
+/* The bytes of a manifest, checked. */
+MUST_CHECK int engine_read_manifest(struct engine *g, const struct digest *d,
+				    struct buf *to, struct err *e);
+
+/* Where a client gets a blob; ERR_NOT_FOUND when it isn't there. */
+MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
+			     struct store_location *ret, struct err *e);
+
+/*
+ * Begin to build the image, or join the build that runs. ERR_BUSY when the
+ * queue is full. image and tag are copied. The job is released by the caller
+ * (jobs.h has what can be done with it).
+ */
+MUST_CHECK int engine_start(struct engine *g, const struct image *image,
+			    const char *tag, struct job **ret, struct err *e);
+
+/*
+ * What has been built: the tags of an image, and the names of all images, in
+ * byte order, from after last (NULL: the first), at most max. They live in
+ * the arena.
+ */
+struct engine_names {
+	const char **v;
+	size_t n;
+	bool more; /* there are others behind these */
+};
+
+MUST_CHECK int engine_list_tags(struct engine *g, const struct image *image,
+				const char *last, size_t max, struct arena *a,
+				struct engine_names *ret, struct err *e);
+MUST_CHECK int engine_list_images(struct engine *g, const char *last,
+				  size_t max, struct arena *a,
+				  struct engine_names *ret, struct err *e);
+
+/*
+ * Have fn called, on a thread of the engine, whenever any job has ended, so
+ * that one thread can wait for many. Set once, before the first job.
+ */
+void engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx);
+
+/* Are storage, state, Nix and the package source there? For /readyz. */
+MUST_CHECK int engine_check(struct engine *g, struct err *e);
+
+/* Numbers for /metrics. */
+struct engine_stats {
+	uint64_t builds_running;
+	uint64_t builds_queued;
+	uint64_t builds_done;
+	uint64_t builds_failed;
+	uint64_t layers_packed;
+	uint64_t layers_reused;
+	uint64_t processes_started; /* Nix processes */
+};
+
+void engine_stats(struct engine *g, struct engine_stats *ret);
+
+#endif
