@@ -103,7 +103,9 @@ FCGI_MAIN := \
 
 FIRN_SRC := \
 	deploy/firn/build.c \
+	deploy/firn/closure.c \
 	deploy/firn/engine.c \
+	deploy/firn/explain.c \
 	deploy/firn/main.c \
 	deploy/firn/pack.c
 

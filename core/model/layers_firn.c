@@ -492,13 +492,13 @@ why(struct arena *a, const struct work *w, const struct cluster *c,
 
 	if (c->members == 1)
 		return arena_printf(a,
-				    "alone: needed by %zu of %zu paths, "
-				    "changes with any of %zu",
+				    "alone: %zu of %zu paths need it; it "
+				    "changes when any of %zu does",
 				    users, n, paths);
 	return arena_printf(a,
-			    "merged: %zu paths that change with any of %zu, "
-			    "each needed by %zu of %zu or more",
-			    c->members, paths, users, n);
+			    "merged to keep to the budget: these %zu change "
+			    "when any of %zu does",
+			    c->members, paths);
 }
 
 /* Step 4: number the layers; the more are sure to share it, the higher. */

@@ -134,6 +134,7 @@ why(struct arena *a, const struct graph *g, const struct top *t, uint64_t size,
     size_t folded)
 {
 	const char *name = graph_name_of(g->nodes[t->node].path);
+	const char *how = t->members == 1 ? "alone" : "together";
 
 	if (folded > 0)
 		return arena_printf(a,
@@ -142,13 +143,16 @@ why(struct arena *a, const struct graph *g, const struct top *t, uint64_t size,
 				    "budget",
 				    folded + 1);
 	if (t->count >= POPULAR)
-		return arena_printf(a, "alone: %s is popular (count %llu)",
+		return arena_printf(a, "%s: %s is popular (count %llu)", how,
 				    name, (unsigned long long)t->count);
 	if (size > LARGE_CLOSURE)
-		return arena_printf(
-			a, "alone: the closure of %s is over 100 MB", name);
+		return arena_printf(a, "%s: the closure of %s is over 100 MB",
+				    how, name);
 	if (t->members == 1)
-		return arena_printf(a, "alone: %s has no single user", name);
+		return arena_printf(a,
+				    "alone: %s was asked for, or more than "
+				    "one need it",
+				    name);
 	return arena_printf(a, "together: %s and what only it needs", name);
 }
 

@@ -11,6 +11,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{"build", cmd_build, "build images ahead of the first pull"},
+	{"explain", cmd_explain, "show how an image is cut into layers"},
 	{"pack", cmd_pack, "pack store paths into one layer"},
 };
 

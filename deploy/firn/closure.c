@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "deploy/firn/closure.h"
+
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/config.h"
+#include "core/model/graph.h"
+#include "core/model/image.h"
+#include "core/nix.h"
+#include "core/resolve.h"
+#include "core/sys/fs.h"
+
+#define FILE_MAX ((size_t)256 << 20)
+
+static int
+realised_closure(struct nix *nix, const struct nix_request *r, struct arena *a,
+		 struct graph *ret, struct err *e)
+{
+	const struct nix_watch watch = {.cancel = NULL};
+	struct nix_root *root = NULL;
+	struct nix_outputs wanted, got;
+	int result;
+
+	if (nix_evaluate(nix, a, r, &watch, &wanted, e) < 0 ||
+	    nix_realise(nix, a, &wanted, &watch, &got, &root, e) < 0)
+		return -1;
+	result = nix_closure(nix, a, &got, &watch, ret, e);
+	nix_root_free(root);
+	return result;
+}
+
+int
+closure_of_image(const struct config *c, const char *what, struct arena *a,
+		 struct graph *ret, struct err *e)
+{
+	const struct resolve_options how = {
+		.channel_url = c->channel_url,
+		.state_path = c->state_path,
+		.offline = c->offline,
+	};
+	const struct nix_options options = {
+		.expressions = c->nix_dir,
+		.state_path = c->state_path,
+		.timeout_s = c->nix_timeout_s,
+		.offline = c->offline,
+	};
+	struct str rest = str_of(what), name;
+	const char *tag = SOURCE_TAG_DEFAULT;
+	struct nix_request request = {.source = &c->source};
+	struct revision revision;
+	struct image image;
+	struct nix *nix;
+	int result;
+
+	(void)str_cut(&rest, ':', &name);
+	if (rest.p)
+		tag = arena_strndup(a, rest.p, rest.n);
+	if (image_parse(a, arena_strndup(a, name.p, name.n), &image, e) < 0 ||
+	    resolve_revision(&c->source, tag, &how, &revision, e) < 0)
+		return -1;
+	request.revision = &revision;
+	request.system = image.platform ? image.platform->system
+					: c->platforms[0]->system;
+	request.packages = image.packages;
+	request.n_packages = image.n_packages;
+	if (nix_open(&options, &nix, e) < 0)
+		return -1;
+	result = realised_closure(nix, &request, a, ret, e);
+	nix_free(nix);
+	return result;
+}
+
+int
+closure_of_file(const char *path, struct arena *a, struct graph *ret,
+		struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	const char *slash;
+	struct str first, rest;
+
+	if (fs_read_file(path, FILE_MAX, &text, e) < 0)
+		return -1;
+	if (text.p[0] != '/')
+		return graph_parse_json(a, text.p, text.len, ret, e);
+	rest = (struct str){.p = text.p, .n = text.len};
+	(void)str_cut(&rest, '\n', &first);
+	slash = memrchr(first.p, '/', first.n);
+	return graph_parse_dump(
+		a, text.p, text.len,
+		arena_strndup(a, first.p, (size_t)(slash - first.p)), ret, e);
+}
