@@ -31,6 +31,7 @@ SYS_SRC := \
 	core/sys/fingerprint.c \
 	core/sys/fs.c \
 	core/sys/fsat.c \
+	core/sys/http.c \
 	core/sys/log.c \
 	core/sys/proc.c
 
@@ -115,6 +116,7 @@ UNIT_TESTS := \
 	tests/unit/test_config.c \
 	tests/unit/test_flight.c \
 	tests/unit/test_forest.c \
+	tests/unit/test_http.c \
 	tests/unit/test_image.c \
 	tests/unit/test_jobs.c \
 	tests/unit/test_keys.c \
@@ -288,6 +290,8 @@ $(B)/tests/test_config: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_config: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_flight: $(LIB_CORE) $(LIB_BASE)
 $(B)/tests/test_flight: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_http: $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_http: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_jobs: $(LIB_CORE) $(LIB_SYS) $(LIB_BASE)
