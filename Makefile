@@ -73,9 +73,12 @@ CORE_SRC := \
 	core/forest.c \
 	core/jobs.c \
 	core/keys.c \
+	core/nix/answer.c \
 	core/nix/errors.c \
+	core/nix/errors_build.c \
 	core/nix/eval.c \
 	core/nix/index.c \
+	core/nix/names.c \
 	core/nix/offline.c \
 	core/nix/open.c \
 	core/nix/realise.c \

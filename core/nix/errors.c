@@ -12,10 +12,15 @@
 
 #define HEADLINE_MAX 300u
 
-static const char *
-store_dir(const struct nix_run *r)
+const char *
+nix_store_named(const struct nix_run *r)
 {
-	return r->nix->store_dir ? r->nix->store_dir : "/nix/store";
+	const char *dir;
+
+	(void)pthread_mutex_lock(&r->nix->lock);
+	dir = r->nix->store_dir;
+	(void)pthread_mutex_unlock(&r->nix->lock);
+	return dir ? dir : "/nix/store";
 }
 
 /*
@@ -39,16 +44,15 @@ own_words(struct buf *to, const struct buf *error)
 	buf_addc(to, '\n');
 }
 
-static void
-all_words(struct buf *to, const struct nix_report *rep)
+void
+nix_words(struct buf *to, const struct nix_report *rep)
 {
 	for (size_t i = 0; i < rep->n_errors; i++)
 		own_words(to, &rep->errors[i]);
 }
 
-/* The first line that says something, cut to what a message can hold. */
-static void
-headline(struct buf *to, const char *text)
+void
+nix_headline(struct buf *to, const char *text)
 {
 	struct str rest = str_of(text), line = {.p = "", .n = 0};
 	size_t start = to->len;
@@ -66,24 +70,17 @@ headline(struct buf *to, const char *text)
 		buf_truncate(to, to->len - 1);
 }
 
-static void
-set_detail(const struct nix_run *r, const char *text, struct err *e)
+void
+nix_set_detail(const struct nix_run *r, const char *text, struct err *e)
 {
 	AUTO(buf) struct buf clean = BUF_INIT;
 
-	nix_text_scrub(&clean, text, store_dir(r));
+	nix_text_scrub(&clean, text, nix_store_named(r));
 	err_set_detail(e, clean.p, clean.len);
 }
 
-struct rule {
-	const char *needle;
-	enum err_kind kind;
-	const char *text;
-};
-
-/* The first rule whose needle is in the text. */
-static const struct rule *
-match(const struct rule *rules, size_t n, const char *text)
+const struct nix_rule *
+nix_match(const struct nix_rule *rules, size_t n, const char *text)
 {
 	for (size_t i = 0; i < n; i++)
 		if (strstr(text, rules[i].needle))
@@ -91,7 +88,7 @@ match(const struct rule *rules, size_t n, const char *text)
 	return NULL;
 }
 
-static const struct rule anywhere[] = {
+static const struct nix_rule anywhere[] = {
 	{"cannot connect to daemon", ERR_UPSTREAM,
 	 "the Nix daemon does not answer"},
 	{"cannot connect to socket", ERR_UPSTREAM,
@@ -100,8 +97,7 @@ static const struct rule anywhere[] = {
 	{"unexpected end-of-file", ERR_UPSTREAM, "the Nix daemon went away"},
 	{"cannot open connection to remote store", ERR_UPSTREAM,
 	 "the Nix daemon does not answer"},
-	{"No space left on device", ERR_SYSTEM,
-	 "the disk with the Nix store is full"},
+	{NIX_DISK_FULL, ERR_SYSTEM, "the disk with the Nix store is full"},
 	{"database or disk is full", ERR_SYSTEM,
 	 "the disk with the Nix store is full"},
 	{"Disk quota exceeded", ERR_SYSTEM,
@@ -115,16 +111,16 @@ static const struct rule anywhere[] = {
 	 "Nix has no users to build as"},
 };
 
-/* -1 when a rule that holds for any command was met, else 0. */
-static int
-fail_anywhere(const struct nix_run *r, const char *words, struct err *e)
+int
+nix_fail_anywhere(const struct nix_run *r, const char *words, struct err *e)
 {
-	const struct rule *rule = match(anywhere, ARRAY_LEN(anywhere), words);
+	const struct nix_rule *rule =
+		nix_match(anywhere, ARRAY_LEN(anywhere), words);
 	AUTO(buf) struct buf line = BUF_INIT;
 
 	if (!rule)
 		return 0;
-	headline(&line, strstr(words, rule->needle));
+	nix_headline(&line, strstr(words, rule->needle));
 	err_set(e, rule->kind, "%s: Nix says: %s", rule->text, line.p);
 	err_set_detail(e, r->report->tail.p, r->report->tail.len);
 	return -1;
@@ -148,10 +144,10 @@ nix_fail(const struct nix_run *r, const char *what, struct err *e)
 {
 	AUTO(buf) struct buf words = BUF_INIT, line = BUF_INIT;
 
-	all_words(&words, r->report);
-	if (fail_anywhere(r, words.p, e) < 0)
+	nix_words(&words, r->report);
+	if (nix_fail_anywhere(r, words.p, e) < 0)
 		return -1;
-	headline(&line, words.p);
+	nix_headline(&line, words.p);
 	if (line.len == 0)
 		describe_end(r, &line);
 	err_set(e, ERR_UPSTREAM, "%s: %s", what, line.p);
@@ -178,7 +174,7 @@ nix_was_collected(const struct nix_run *r)
 
 /* --- evaluation */
 
-static const struct rule refusals[] = {
+static const struct nix_rule refusals[] = {
 	{"unfree license", ERR_DENIED,
 	 "this registry does not serve unfree packages"},
 	{"blocklisted license", ERR_DENIED,
@@ -238,7 +234,7 @@ add_issues(struct buf *to, const char *text)
  */
 static int
 fail_refused(const struct nix_run *r, const char *attribute,
-	     const struct rule *rule, const char *text, const char *system,
+	     const struct nix_rule *rule, const char *text, const char *system,
 	     struct err *e)
 {
 	AUTO(buf) struct buf who = BUF_INIT, why = BUF_INIT;
@@ -264,11 +260,11 @@ fail_refused(const struct nix_run *r, const char *attribute,
 		}
 		err_set(e, rule->kind, "%s %s; %s", who.p, why.p, rule->text);
 	}
-	set_detail(r, text, e);
+	nix_set_detail(r, text, e);
 	return -1;
 }
 
-static const struct rule eval_rules[] = {
+static const struct nix_rule eval_rules[] = {
 	{"stack overflow", ERR_BUILD, "its definition recurses too deeply"},
 	{"max-call-depth exceeded", ERR_BUILD,
 	 "its definition recurses too deeply"},
@@ -320,283 +316,32 @@ nix_fail_eval(const struct nix_run *r, const char *attribute,
 	const char *what = attribute ? attribute : "the package set";
 	AUTO(buf) struct buf words = BUF_INIT, clean = BUF_INIT;
 	AUTO(buf) struct buf line = BUF_INIT;
-	const struct rule *rule;
+	const struct nix_rule *rule;
 
-	all_words(&words, r->report);
+	nix_words(&words, r->report);
 	if (fail_limit(r, what, words.p, e) < 0)
 		return -1;
-	rule = match(refusals, ARRAY_LEN(refusals), words.p);
+	rule = nix_match(refusals, ARRAY_LEN(refusals), words.p);
 	if (rule && attribute &&
 	    (strstr(words.p, "efusing to evaluate") ||
 	     strstr(words.p, "ackage ")))
 		return fail_refused(r, attribute, rule, words.p, system, e);
-	rule = match(eval_rules, ARRAY_LEN(eval_rules), words.p);
+	rule = nix_match(eval_rules, ARRAY_LEN(eval_rules), words.p);
 	if (rule) {
 		err_set(e, rule->kind, "%s: %s", what, rule->text);
-		set_detail(r, words.p, e);
+		nix_set_detail(r, words.p, e);
 		return -1;
 	}
 	/* A throw may imitate these, and gains an error of the operator's. */
-	if (fail_anywhere(r, words.p, e) < 0)
+	if (nix_fail_anywhere(r, words.p, e) < 0)
 		return -1;
 	if (r->report->mark == NIX_MARK_NONE)
 		return nix_fail(r, "Nix does not evaluate", e);
-	nix_text_scrub(&clean, words.p, store_dir(r));
-	headline(&line, clean.p);
+	nix_text_scrub(&clean, words.p, nix_store_named(r));
+	nix_headline(&line, clean.p);
 	if (line.len == 0)
 		describe_end(r, &line);
 	err_set(e, ERR_BUILD, "%s can't be evaluated: %s", what, line.p);
-	set_detail(r, words.p, e);
+	nix_set_detail(r, words.p, e);
 	return -1;
-}
-
-/* --- builds */
-
-/* The first derivation that a text names; false when there is none. */
-static bool
-find_drv(const char *text, const char *dir, struct str *ret)
-{
-	size_t k = strlen(dir);
-
-	for (const char *p = text; (p = strstr(p, dir)) != NULL; p += k) {
-		size_t n = strcspn(p, " '\"\n,;:!^");
-
-		const char *end = strstr(p, ".drv.chroot/");
-
-		while (n > 0 && p[n - 1] == '.')
-			n--;
-		if (end && end < p + n)
-			n = (size_t)(end - p) + 4;
-		if (n > 4 && memcmp(p + n - 4, ".drv", 4) == 0) {
-			*ret = (struct str){.p = p, .n = n};
-			return true;
-		}
-	}
-	return false;
-}
-
-enum build_text {
-	TEXT_FAILED,
-	TEXT_TIMEOUT,
-	TEXT_PLAIN,
-};
-
-struct build_rule {
-	const char *needle;
-	enum err_kind kind;
-	enum build_text how;
-	const char *text; /* with the derivation's name before it */
-};
-
-static const struct build_rule build_rules[] = {
-	{"timed out after", ERR_TIMEOUT, TEXT_TIMEOUT, NULL},
-	{"hash mismatch", ERR_BUILD, TEXT_PLAIN,
-	 "what was downloaded is not what the package set expects "
-	 "(hash mismatch)"},
-	{"failed to produce output", ERR_BUILD, TEXT_PLAIN,
-	 "the build ended without an error, but left no output"},
-	{"cycle detected", ERR_BUILD, TEXT_PLAIN,
-	 "its outputs refer to each other in a circle"},
-	{"unsupported type", ERR_BUILD, TEXT_PLAIN,
-	 "the build left what the Nix store can't hold (a pipe, a socket or a "
-	 "device)"},
-	{"killed after writing more than", ERR_BUILD, TEXT_PLAIN,
-	 "the build was ended: its log got too long"},
-	{"failed with exit code", ERR_BUILD, TEXT_FAILED, NULL},
-	{"failed due to signal", ERR_BUILD, TEXT_FAILED, NULL},
-	{"builder failed", ERR_BUILD, TEXT_FAILED, NULL},
-	{"is required to build", ERR_DENIED, TEXT_PLAIN,
-	 "it must be built on another kind of machine than those that are "
-	 "here, and no binary cache has it"},
-	{"Required system", ERR_DENIED, TEXT_PLAIN,
-	 "it must be built on another kind of machine than those that are "
-	 "here, and no binary cache has it"},
-	{"Required features", ERR_DENIED, TEXT_PLAIN,
-	 "it must be built on a machine with features that are not here, and "
-	 "no binary cache has it"},
-	{"is not in the Nix store", ERR_BUILD, TEXT_PLAIN,
-	 "what the package set gives is not a derivation"},
-};
-
-/* "exit code 17", "signal 9" in Nix's words; false when not said. */
-static bool
-how_it_ended(const char *words, struct buf *to)
-{
-	static const char *const marks[] = {"failed with exit code ",
-					    "failed due to signal "};
-	static const char *const names[] = {"exit code", "signal"};
-
-	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-		const char *p = strstr(words, marks[i]);
-		size_t n;
-
-		if (!p)
-			continue;
-		p += strlen(marks[i]);
-		n = strspn(p, "0123456789");
-		if (n == 0)
-			continue;
-		buf_printf(to, "%s %.*s", names[i], (int)n, p);
-		return true;
-	}
-	return false;
-}
-
-/* The last line of a log that has letters in it. */
-static bool
-last_line(const struct buf *log, struct str *ret)
-{
-	size_t end = log->len;
-
-	while (end > 0) {
-		size_t start;
-
-		if (log->p[end - 1] == '\n')
-			end--;
-		start = end;
-		while (start > 0 && log->p[start - 1] != '\n')
-			start--;
-		for (size_t i = start; i < end; i++) {
-			if (!isalnum((unsigned char)log->p[i]))
-				continue;
-			*ret = (struct str){.p = log->p + start,
-					    .n = end - start};
-			return true;
-		}
-		end = start;
-	}
-	return false;
-}
-
-static int
-fail_build(const struct nix_run *r, const struct build_rule *rule,
-	   const char *words, struct err *e)
-{
-	AUTO(buf) struct buf name = BUF_INIT, drv = BUF_INIT, how = BUF_INIT;
-	const char *at = strstr(words, rule->needle);
-	const struct buf *log;
-	struct str s;
-	const char *line = at;
-
-	/* The message that the needle is in names the derivation. */
-	while (line > words && line[-1] != '\n')
-		line--;
-	if (find_drv(line, store_dir(r), &s) ||
-	    find_drv(words, store_dir(r), &s)) {
-		buf_add(&drv, s.p, s.n);
-		nix_text_package(&name, s.p, s.n);
-	} else {
-		buf_adds(&name, "a package");
-	}
-	log = nix_report_log(r->report, drv.len > 0 ? drv.p : NULL);
-	switch (rule->how) {
-	case TEXT_TIMEOUT:
-		buf_add(&how, at, strcspn(at, "\n'\""));
-		err_set(e, rule->kind,
-			"building %s took too long: the builder %s, the limit "
-			"here",
-			name.p, how.p);
-		break;
-	case TEXT_FAILED:
-		if (how_it_ended(words, &how))
-			buf_adds(&how, "");
-		else
-			buf_adds(&how, "an error");
-		if (last_line(log, &s))
-			err_set(e, rule->kind,
-				"building %s failed with %s; its log ends: "
-				"%.*s",
-				name.p, how.p, (int)(s.n < 300 ? s.n : 300),
-				s.p);
-		else
-			err_set(e, rule->kind, "building %s failed with %s",
-				name.p, how.p);
-		break;
-	case TEXT_PLAIN:
-		err_set(e, rule->kind, "%s: %s", name.p, rule->text);
-		break;
-	}
-	if (rule->how == TEXT_PLAIN)
-		set_detail(r, words, e);
-	else
-		err_set_detail(e, log->p, log->len);
-	return -1;
-}
-
-static const struct rule cache_rules[] = {
-	{"is not signed by any of the keys", ERR_UPSTREAM,
-	 "a binary cache's signatures are not accepted (trusted-public-keys)"},
-	{"lacks a signature by a trusted key", ERR_UPSTREAM,
-	 "a binary cache's signatures are not accepted (trusted-public-keys)"},
-	{"usually happens due to networking issues", ERR_UPSTREAM,
-	 "a binary cache can't be reached"},
-	{"unable to download", ERR_UPSTREAM, "a download failed"},
-};
-
-static bool
-needs_building(const char *words)
-{
-	return strcasestr(words, "unable to start any build") ||
-	       strstr(words, "neither local builds") ||
-	       strstr(words, "don't know how to build");
-}
-
-static int
-fail_needs_building(const struct nix_run *r, const char *words, struct err *e)
-{
-	AUTO(buf) struct buf name = BUF_INIT, line = BUF_INIT;
-	struct str s;
-
-	if (r->report->caches.len > 0) {
-		headline(&line, r->report->caches.p);
-		err_set(e, ERR_UPSTREAM,
-			"a binary cache can't be reached, and nothing is built "
-			"here: %s",
-			line.p);
-		return -1;
-	}
-	if (find_drv(words, store_dir(r), &s) ||
-	    find_drv(r->report->tail.p, store_dir(r), &s))
-		nix_text_package(&name, s.p, s.n);
-	else
-		buf_adds(&name, "a package");
-	err_set(e, ERR_DENIED,
-		"%s is in no binary cache, and this registry does not build",
-		name.p);
-	set_detail(r, words, e);
-	return -1;
-}
-
-int
-nix_fail_realise(const struct nix_run *r, struct err *e)
-{
-	AUTO(buf) struct buf words = BUF_INIT;
-	const struct rule *rule;
-
-	all_words(&words, r->report);
-	if (r->timed_out) {
-		err_set(e, ERR_TIMEOUT,
-			"building took longer than %llu s, the limit here for "
-			"one image",
-			(unsigned long long)(r->timeout_ms / 1000));
-		err_set_detail(e, r->report->tail.p, r->report->tail.len);
-		return -1;
-	}
-	if (fail_anywhere(r, words.p, e) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(build_rules); i++)
-		if (strstr(words.p, build_rules[i].needle))
-			return fail_build(r, &build_rules[i], words.p, e);
-	if (needs_building(words.p))
-		return fail_needs_building(r, words.p, e);
-	rule = match(cache_rules, ARRAY_LEN(cache_rules), words.p);
-	if (rule) {
-		AUTO(buf) struct buf line = BUF_INIT;
-
-		headline(&line, strstr(words.p, rule->needle));
-		err_set(e, rule->kind, "%s: %s", rule->text, line.p);
-		err_set_detail(e, r->report->tail.p, r->report->tail.len);
-		return -1;
-	}
-	return nix_fail(r, "Nix does not build", e);
 }

@@ -9,8 +9,13 @@
  * 1.26 and later), so the text of its messages decides too. All return -1.
  */
 #include <stdbool.h>
+#include <stddef.h>
 
-struct err;
+#include "core/base/attr.h"
+#include "core/base/err.h"
+
+struct buf;
+struct nix_report;
 struct nix_run;
 
 /*
@@ -33,5 +38,29 @@ int nix_fail_realise(const struct nix_run *r, struct err *e);
  * again may work.
  */
 bool nix_was_collected(const struct nix_run *r);
+
+/* --- for the two files that do this */
+
+struct nix_rule {
+	const char *needle;
+	enum err_kind kind;
+	const char *text;
+};
+
+#define NIX_DISK_FULL "No space left on device"
+
+/* The first rule whose needle is in the text, or NULL. */
+const struct nix_rule *nix_match(const struct nix_rule *rules, size_t n,
+				 const char *text);
+/* All errors, without what they quote of builders' logs. */
+void nix_words(struct buf *to, const struct nix_report *rep);
+/* The first line that says something, cut to what a message can hold. */
+void nix_headline(struct buf *to, const char *text);
+/* The text without paths of this machine. */
+void nix_set_detail(const struct nix_run *r, const char *text, struct err *e);
+const char *nix_store_named(const struct nix_run *r);
+/* -1 when a rule that holds for any command was met, else 0. */
+MUST_CHECK int nix_fail_anywhere(const struct nix_run *r, const char *words,
+				 struct err *e);
 
 #endif
