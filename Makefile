@@ -383,7 +383,7 @@ pkgs:
 
 # --- checks
 
-.PHONY: check-headers check-layers check-config format format-check
+.PHONY: check-headers check-layers check-config check-manual format format-check
 check-headers:
 	tests/lint/check-headers '$(CC)' '$(CPPFLAGS_ALL) $(STD)' $(ALL_HDR)
 check-layers:
@@ -395,6 +395,8 @@ $(CONFIG_TABLE): $(CONFIG_TABLE).o $(LIBS_FIRN)
 check-config: $(CONFIG_TABLE)
 	tests/lint/check-config $< $(PREFIX) deploy/man/firn.env.5 \
 		deploy/example.env README.md
+check-manual: $(B)/firn
+	tests/lint/check-manual $< deploy/man/firn.8
 
 FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 format:
