@@ -383,7 +383,8 @@ pkgs:
 
 # --- checks
 
-.PHONY: check-headers check-layers check-config check-manual format format-check
+.PHONY: check-headers check-layers check-config check-manual \
+	check-install format format-check
 check-headers:
 	tests/lint/check-headers '$(CC)' '$(CPPFLAGS_ALL) $(STD)' $(ALL_HDR)
 check-layers:
@@ -397,6 +398,8 @@ check-config: $(CONFIG_TABLE)
 		deploy/example.env README.md
 check-manual: $(B)/firn
 	tests/lint/check-manual $< deploy/man/firn.8
+check-install: $(CONFIG_TABLE)
+	tests/lint/check-install '$(MAKE)' $(PREFIX) $<
 
 FORMATTED = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 format:
