@@ -125,9 +125,11 @@ UNIT_TESTS := \
 	tests/unit/test_keys.c \
 	tests/unit/test_layers.c \
 	tests/unit/test_manifest.c \
+	tests/unit/test_members.c \
 	tests/unit/test_nix.c \
 	tests/unit/test_nix_text.c \
 	tests/unit/test_pack.c \
+	tests/unit/test_pack_faults.c \
 	tests/unit/test_proc.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
@@ -320,8 +322,9 @@ $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)
-$(B)/tests/test_pack: $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_pack: TEST_LIBS = $(LIBS_PACK) $(LIBS_BASE)
+TESTS_PACK := $(addprefix $(B)/tests/,test_members test_pack test_pack_faults)
+$(TESTS_PACK): $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(TESTS_PACK): TEST_LIBS = $(LIBS_PACK) $(LIBS_BASE)
 $(B)/tests/test_tar: $(LIB_PACK) $(LIB_BASE)
 $(B)/tests/test_tar: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_manifest: $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)

@@ -136,16 +136,16 @@ codec_id(const struct compression *c, char ret[CODEC_ID_CAP])
 	AUTO(codec) struct codec *k = codec_new(c);
 	size_t cap = codec_bound(c, sizeof(sample));
 	AUTO(mem) unsigned char *out = xmalloc(cap);
+	bool zstd = c->kind == COMPRESSION_ZSTD;
 	char hex[DIGEST_HEX_CAP];
 	struct digest d;
 
 	fill_sample(sample, sizeof(sample));
 	digest_of(out, codec_run(k, sample, sizeof(sample), out, cap), &d);
 	digest_hex(&d, hex);
-	(void)snprintf(ret, CODEC_ID_CAP, "%s:%d/%zu/%s/%.16s",
+	(void)snprintf(ret, CODEC_ID_CAP, "%s:%d/%zu/%s-%s/%.16s",
 		       compression_name(c->kind), c->level, CODEC_BLOCK,
-		       c->kind == COMPRESSION_GZIP
-			       ? "libdeflate-" LIBDEFLATE_VERSION_STRING
-			       : "libzstd-" ZSTD_VERSION_STRING,
+		       zstd ? "libzstd" : "libdeflate",
+		       zstd ? ZSTD_versionString() : LIBDEFLATE_VERSION_STRING,
 		       hex);
 }
