@@ -131,24 +131,55 @@ put_ustar(struct buf *to, const struct tar_entry *t, size_t prefix_n)
 	buf_add(to, &u, sizeof(u));
 }
 
+/* Contents of an entry that speaks of the next one. */
+static void
+put_extra(struct buf *to, char type, const char *name, const char *p, size_t n)
+{
+	static const char zeros[TAR_BLOCK];
+
+	put_ustar(to,
+		  &(struct tar_entry){
+			  .type = (enum tar_type)type,
+			  .mode = 0644,
+			  .name = name,
+			  .name_n = strlen(name),
+			  .size = n,
+		  },
+		  0);
+	buf_add(to, p, n);
+	buf_add(to, zeros, tar_padding(n));
+}
+
+/*
+ * A long text. In pax it is UTF-8, which bsdtar complains of where the locale
+ * or the text is another, and GNU tar complains of the "hdrcharset=BINARY"
+ * that would help. GNU's extension holds bytes, and everyone reads it.
+ */
+static void
+put_long(struct buf *to, struct buf *pax, const char *key, char gnu_type,
+	 const char *s, size_t n)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (is_ascii(s, n)) {
+		put_record(pax, key, s, n);
+		return;
+	}
+	buf_add(&text, s, n);
+	put_extra(to, gnu_type, "././@LongLink", text.p, text.len + 1);
+}
+
 void
 tar_head(struct buf *to, const struct tar_entry *t)
 {
-	static const char zeros[TAR_BLOCK];
-	static const char pax_name[] = "././@PaxHeader";
 	AUTO(buf) struct buf pax = BUF_INIT;
 	const struct ustar *u = NULL;
-	bool binary = false;
 	size_t prefix_n;
 
-	if (!split_name(t, &prefix_n)) {
-		put_record(&pax, "path", t->name, t->name_n);
-		binary = !is_ascii(t->name, t->name_n);
-	}
-	if (t->target_n > sizeof(u->target)) {
-		put_record(&pax, "linkpath", t->target, t->target_n);
-		binary = binary || !is_ascii(t->target, t->target_n);
-	}
+	if (!split_name(t, &prefix_n))
+		put_long(to, &pax, "path", 'L', t->name, t->name_n);
+	if (t->target_n > sizeof(u->target))
+		put_long(to, &pax, "linkpath", 'K', t->target, t->target_n);
 	if (t->size > USTAR_SIZE_MAX) {
 		char digits[24];
 		int n = snprintf(digits, sizeof(digits), "%llu",
@@ -156,25 +187,7 @@ tar_head(struct buf *to, const struct tar_entry *t)
 
 		put_record(&pax, "size", digits, (size_t)n);
 	}
-	if (pax.len > 0) {
-		AUTO(buf) struct buf all = BUF_INIT;
-
-		/* Names are bytes, whatever they look like. First: it holds
-		 * for what follows. */
-		if (binary)
-			put_record(&all, "hdrcharset", "BINARY", 6);
-		buf_add(&all, pax.p, pax.len);
-		put_ustar(to,
-			  &(struct tar_entry){
-				  .type = (enum tar_type)'x',
-				  .mode = 0644,
-				  .name = pax_name,
-				  .name_n = sizeof(pax_name) - 1,
-				  .size = all.len,
-			  },
-			  0);
-		buf_add(to, all.p, all.len);
-		buf_add(to, zeros, tar_padding(all.len));
-	}
+	if (pax.len > 0)
+		put_extra(to, 'x', "././@PaxHeader", pax.p, pax.len);
 	put_ustar(to, t, prefix_n);
 }

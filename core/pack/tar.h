@@ -5,8 +5,8 @@
 /*
  * One entry's head in a tar archive (POSIX.1-2017, "pax Interchange
  * Format"): plain ustar where that can say it, else with an extended header
- * before it. No clock (mtime 1), no owner (0, no names), no locale: names
- * are bytes. Pure.
+ * before it, or GNU's where a long name isn't ASCII. No clock (mtime 1), no
+ * owner (0, no names), no locale: names are bytes. Pure.
  */
 #include <stddef.h>
 #include <stdint.h>

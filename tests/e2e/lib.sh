@@ -118,8 +118,11 @@ check_blobs() { # STORAGE
 		done)
 }
 
-[ -x "$top/build/firn-fcgi" ] || skip_all "build/firn-fcgi is not built"
-have nginx || skip_all "nginx is not installed"
-have nix-store || skip_all "Nix is not installed"
-[ -d "$top/tests/pkgs/generated" ] ||
-	skip_all "the offline package set is not there (tests/pkgs/prepare)"
+# A test that starts no registry says so before it sources this: alone=1.
+[ -n "${alone:-}" ] || {
+	[ -x "$top/build/firn-fcgi" ] || skip_all "build/firn-fcgi is not built"
+	have nginx || skip_all "nginx is not installed"
+	have nix-store || skip_all "Nix is not installed"
+	[ -d "$top/tests/pkgs/generated" ] || skip_all \
+		"the offline package set is not there (tests/pkgs/prepare)"
+}
