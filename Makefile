@@ -91,6 +91,7 @@ CORE_SRC := \
 	core/state.c
 
 FCGI_SRC := \
+	fcgi/accept.c \
 	fcgi/app.c \
 	fcgi/listen.c \
 	fcgi/lists.c \
@@ -114,6 +115,7 @@ FIRN_SRC := \
 	deploy/firn/pack.c
 
 UNIT_TESTS := \
+	tests/unit/test_accept.c \
 	tests/unit/test_base.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
@@ -287,6 +289,8 @@ $(B)/tests/%: $(B)/tests/unit/%.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS)
 
+$(B)/tests/test_accept: $(LIB_FCGI) $(LIB_BASE)
+$(B)/tests/test_accept: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_base: $(LIB_BASE)
 $(B)/tests/test_base: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_compression: $(LIB_MODEL) $(LIB_BASE)

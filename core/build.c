@@ -43,6 +43,7 @@ struct build {
 	struct job *job;
 	struct arena arena;
 	const struct order *order;
+	const struct platform *platform; /* the one that is being built */
 	struct revision revision;
 	struct digest image_key;
 	struct nix_watch watch;
@@ -104,8 +105,8 @@ find_by_outputs(struct build *b, const struct nix_outputs *o,
 {
 	const struct builder *g = b->g;
 
-	key_output(&g->settings, b->order->platform, &b->order->image,
-		   paths_of(b, o), o->n, ret_key);
+	key_output(&g->settings, b->platform, &b->order->image, paths_of(b, o),
+		   o->n, ret_key);
 	if (cache_find_image(&g->cache, ret_key, CACHE_FAR, ret_found, ret, e) <
 	    0)
 		return -1;
@@ -188,13 +189,32 @@ cut_layers(struct build *b, const struct graph *g,
 }
 
 static int
+put_manifest(struct build *b, const struct buf *text, const char *media_type,
+	     const struct digest *blobs, size_t n, struct manifest_info *ret,
+	     struct err *e)
+{
+	struct builder *g = b->g;
+
+	if (text->len > MANIFEST_MAX)
+		return err_set(e, ERR_DENIED,
+			       "the manifest of this image would be larger "
+			       "than clients accept");
+	if (store_put(g->store, text->p, text->len, &ret->digest, e) < 0)
+		return -1;
+	ret->size = text->len;
+	ret->media_type = media_type;
+	return state_put_manifest(g->state, &ret->digest, ret->size, media_type,
+				  blobs, n, e);
+}
+
+static int
 write_manifest(struct build *b, const struct cut *c, const struct forest *f,
 	       struct manifest_info *ret, struct err *e)
 {
 	AUTO(buf) struct buf config = BUF_INIT, manifest = BUF_INIT;
 	struct builder *g = b->g;
 	const struct manifest_input in = {
-		.platform = b->order->platform,
+		.platform = b->platform,
 		.layers = c->described,
 		.n_layers = c->n,
 		.created = b->revision.time,
@@ -214,16 +234,8 @@ write_manifest(struct build *b, const struct cut *c, const struct forest *f,
 	for (size_t i = 0; i < c->n; i++)
 		blobs[i + 1] = c->described[i].layer.digest;
 	manifest_write(&in, &blobs[0], config.len, &manifest);
-	if (manifest.len > MANIFEST_MAX)
-		return err_set(e, ERR_DENIED,
-			       "the manifest of this image would be larger "
-			       "than clients accept");
-	if (store_put(g->store, manifest.p, manifest.len, &ret->digest, e) < 0)
-		return -1;
-	ret->size = manifest.len;
-	ret->media_type = MEDIA_TYPE_MANIFEST;
-	return state_put_manifest(g->state, &ret->digest, ret->size,
-				  ret->media_type, blobs, c->n + 1, e);
+	return put_manifest(b, &manifest, MEDIA_TYPE_MANIFEST, blobs, c->n + 1,
+			    ret, e);
 }
 
 /* For the lists of tags, and tools that read the storage itself. */
@@ -313,17 +325,15 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	const struct nix_request request = {
 		.source = &g->config->source,
 		.revision = &b->revision,
-		.system = b->order->platform->system,
+		.system = b->platform->system,
 		.packages = b->order->image.packages,
 		.n_packages = b->order->image.n_packages,
 	};
 	struct digest key;
 	bool found;
 
-	if (resolve(b, e) < 0)
-		return -1;
-	key_image(&g->settings, &g->config->source, &b->revision,
-		  b->order->platform, &b->order->image, &b->image_key);
+	key_image(&g->settings, &g->config->source, &b->revision, b->platform,
+		  &b->order->image, &b->image_key);
 	if (cache_find_image(&g->cache, &b->image_key, CACHE_FAR, &found, ret,
 			     e) < 0)
 		return -1;
@@ -338,6 +348,138 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	if (found)
 		return 0;
 	return realise(b, &outputs, &key, ret, e);
+}
+
+/* --- forms and indexes */
+
+/*
+ * The Docker form of an image: found, or made from the OCI form. Where it
+ * can't be made (zstd), the OCI form stands for it.
+ */
+static int
+need_docker(struct build *b, const struct manifest_info *oci,
+	    struct manifest_info *ret, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT, docker = BUF_INIT;
+	struct builder *g = b->g;
+	struct manifest_summary s;
+	struct err no = ERR_INIT;
+	struct digest key;
+	bool found;
+
+	key_form("docker", &oci->digest, &key);
+	if (cache_find_image(&g->cache, &key, CACHE_FAR, &found, ret, e) < 0)
+		return -1;
+	if (found)
+		return 0;
+	if (store_read(g->store, &oci->digest, MANIFEST_MAX, &text, e) < 0)
+		return -1;
+	*ret = *oci;
+	if (manifest_write_docker(text.p, text.len, &docker, &no) == 0) {
+		if (manifest_read(&b->arena, docker.p, docker.len, &s, e) < 0)
+			return -1;
+		if (put_manifest(b, &docker, s.media_type, s.blobs, s.n, ret,
+				 e) < 0)
+			return -1;
+	}
+	return cache_put_image(&g->cache, &key, &ret->digest, e);
+}
+
+/* One platform's image, in both forms. */
+static int
+build_platform(struct build *b, const struct platform *p,
+	       struct manifest_child *ret_oci,
+	       struct manifest_child *ret_docker, struct err *e)
+{
+	struct manifest_info oci, docker;
+
+	b->platform = p;
+	if (build_image(b, &oci, e) < 0 || need_docker(b, &oci, &docker, e) < 0)
+		return -1;
+	*ret_oci = (struct manifest_child){p, oci.digest, oci.size,
+					   oci.media_type};
+	*ret_docker = (struct manifest_child){p, docker.digest, docker.size,
+					      docker.media_type};
+	return 0;
+}
+
+static int
+put_index(struct build *b, enum manifest_form form,
+	  const struct manifest_child *children, size_t n, const char *missing,
+	  struct manifest_info *ret, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct digest *blobs = arena_alloc(&b->arena, n, sizeof(*blobs));
+
+	for (size_t i = 0; i < n; i++)
+		blobs[i] = children[i].digest;
+	manifest_write_index(form, children, n, missing, &text);
+	return put_manifest(b, &text,
+			    form == MANIFEST_OCI ? MEDIA_TYPE_INDEX
+						 : MEDIA_TYPE_DOCKER_LIST,
+			    blobs, n, ret, e);
+}
+
+/* May the image do without this platform? */
+static bool
+may_be_missing(const struct build *b, const struct err *e)
+{
+	return b->g->config->skip_missing &&
+	       (e->kind == ERR_NOT_FOUND || e->kind == ERR_DENIED);
+}
+
+/* Each platform's image, and the two indexes over them. */
+static int
+build_index(struct build *b, struct manifest_info *ret, struct err *e)
+{
+	const struct order *o = b->order;
+	struct manifest_child oci[CONFIG_PLATFORMS_MAX],
+		docker[CONFIG_PLATFORMS_MAX];
+	struct digest keys[CONFIG_PLATFORMS_MAX], key, form_key;
+	AUTO(buf) struct buf missing = BUF_INIT;
+	struct manifest_info list;
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n_platforms; i++) {
+		int r = build_platform(b, o->platforms[i], &oci[n], &docker[n],
+				       e);
+
+		keys[i] = b->image_key;
+		if (r == 0) {
+			n++;
+			continue;
+		}
+		if (!may_be_missing(b, e) ||
+		    (n == 0 && i + 1 == o->n_platforms))
+			return -1;
+		buf_printf(&missing, "%s%s/%s: %s", missing.len ? "; " : "",
+			   o->platforms[i]->os, o->platforms[i]->arch, e->msg);
+		err_clear(e);
+	}
+	if (put_index(b, MANIFEST_OCI, oci, n, missing.len ? missing.p : NULL,
+		      ret, e) < 0 ||
+	    put_index(b, MANIFEST_DOCKER, docker, n, NULL, &list, e) < 0)
+		return -1;
+	key_index(keys, o->n_platforms, b->g->config->skip_missing, &key);
+	key_form("docker", &ret->digest, &form_key);
+	if (cache_put_image(&b->g->cache, &form_key, &list.digest, e) < 0)
+		return -1;
+	return cache_put_image(&b->g->cache, &key, &ret->digest, e);
+}
+
+static int
+build_order(struct build *b, struct manifest_info *ret, struct err *e)
+{
+	struct manifest_child oci, docker;
+
+	if (resolve(b, e) < 0)
+		return -1;
+	if (b->order->n_platforms > 1)
+		return build_index(b, ret, e);
+	if (build_platform(b, b->order->platforms[0], &oci, &docker, e) < 0)
+		return -1;
+	*ret = (struct manifest_info){oci.digest, oci.size, oci.media_type};
+	return 0;
 }
 
 static void
@@ -360,7 +502,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 
 	b.watch.cancel = job_cancel_flag(j);
 	b.watch.on_line = log_line;
-	r = build_image(&b, ret, e);
+	r = build_order(&b, ret, e);
 	if (r == 0)
 		r = publish(&b, ret, e);
 	*ret_layers = b.n_layers;

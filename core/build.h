@@ -12,16 +12,15 @@
 #include "core/base/arena.h"
 #include "core/base/attr.h"
 #include "core/cache.h"
+#include "core/config.h"
 #include "core/keys.h"
 #include "core/model/image.h"
 #include "core/pack/pack.h"
 
-struct config;
 struct err;
 struct job;
 struct manifest_info;
 struct nix;
-struct platform;
 struct state;
 struct store;
 
@@ -41,14 +40,16 @@ struct builder {
 struct order {
 	struct arena arena; /* has the rest */
 	struct image image;
-	const struct platform *platform;
+	const struct platform *platforms[CONFIG_PLATFORMS_MAX];
+	size_t n_platforms; /* more than one: an index over them is built */
 	const char *tag;
 	char request[64]; /* the id of the request that came first */
 };
 
 /*
- * Build, or find on the way that it is there. *ret_layers is how many layers
- * had to be looked at; 0 when the whole image was found.
+ * Build, or find on the way that it is there. Every manifest is made in both
+ * forms. *ret is the OCI form; *ret_layers is how many layers had to be
+ * looked at; 0 when all was found.
  */
 MUST_CHECK int build_run(struct builder *g, struct job *j,
 			 const struct order *o, struct manifest_info *ret,

@@ -14,30 +14,24 @@
 #include "core/store/store.h"
 #include "core/sys/log.h"
 
-/* The static string that equals s; NULL when it is no type of ours. */
-static const char *
-known_type(const char *s)
-{
-	static const char *const types[] = {MEDIA_TYPE_MANIFEST,
-					    MEDIA_TYPE_INDEX};
-
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (strcmp(s, types[i]) == 0)
-			return types[i];
-	return NULL;
-}
-
-/* Are all of these n digests in storage? */
+/*
+ * Are all of these n digests in storage? The children of an index have to be
+ * whole themselves.
+ */
 static int
-all_there(const struct cache *c, const char *blobs, size_t n, bool *ret,
-	  struct err *e)
+all_there(const struct cache *c, const char *blobs, size_t n, bool index,
+	  bool *ret, struct err *e)
 {
 	*ret = true;
 	for (size_t i = 0; *ret && i < n; i++) {
+		struct manifest_info child;
 		struct digest d;
+		int r;
 
 		memcpy(d.b, blobs + i * DIGEST_SIZE, DIGEST_SIZE);
-		if (store_has(c->store, &d, ret, NULL, e) < 0)
+		r = index ? cache_find_manifest(c, &d, true, ret, &child, e)
+			  : store_has(c->store, &d, ret, NULL, e);
+		if (r < 0)
 			return -1;
 	}
 	return 0;
@@ -87,7 +81,7 @@ cache_find_manifest(const struct cache *c, const struct digest *d, bool whole,
 			       &blobs, e) < 0)
 		return -1;
 	if (*ret_found) {
-		ret->media_type = known_type(type.p);
+		ret->media_type = manifest_known_type(type.p);
 		*ret_found = ret->media_type != NULL;
 	}
 	if (!*ret_found) {
@@ -99,7 +93,8 @@ cache_find_manifest(const struct cache *c, const struct digest *d, bool whole,
 	}
 	if (!*ret_found || !whole)
 		return 0;
-	if (all_there(c, blobs.p, blobs.len / DIGEST_SIZE, &there, e) < 0)
+	if (all_there(c, blobs.p, blobs.len / DIGEST_SIZE,
+		      manifest_is_index(ret->media_type), &there, e) < 0)
 		return -1;
 	*ret_found = there;
 	return 0;

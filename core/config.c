@@ -149,6 +149,17 @@ read_platforms(struct owned *o, const struct variable *v UNUSED, const char *s,
 }
 
 static int
+read_missing(struct owned *o, const struct variable *v UNUSED, const char *s,
+	     struct err *e)
+{
+	if (strcmp(s, "skip") != 0 && strcmp(s, "fail") != 0)
+		return err_set(e, ERR_INVALID,
+			       "skip or fail is wanted, not \"%s\"", s);
+	o->c.skip_missing = strcmp(s, "skip") == 0;
+	return 0;
+}
+
+static int
 read_compression(struct owned *o, const struct variable *v UNUSED,
 		 const char *s, struct err *e)
 {
@@ -198,6 +209,7 @@ static const struct variable variables[] = {
 	 AT(nix_dir)},
 	{"FIRN_RESOLVE_TTL", NULL, "300", NUMBER(resolve_ttl_s, 0, 7 * DAY)},
 	{"FIRN_PLATFORMS", NULL, NULL, .read = read_platforms},
+	{"FIRN_PLATFORM_MISSING", NULL, "skip", .read = read_missing},
 	{"FIRN_STORAGE_BACKEND", "NIXERY_STORAGE_BACKEND", "filesystem",
 	 .read = read_backend, AT(storage_backend)},
 	{"FIRN_STORAGE_PATH", "STORAGE_PATH", NULL, .read = read_directory,

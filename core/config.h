@@ -30,6 +30,7 @@ struct config {
 	uint64_t resolve_ttl_s;
 	const struct platform *platforms[CONFIG_PLATFORMS_MAX];
 	size_t n_platforms; /* the first is the default */
+	bool skip_missing;  /* an image may lack some of them */
 
 	const char *storage_backend;
 	const char *storage_path;

@@ -34,10 +34,32 @@ now_s(void)
 	return (uint64_t)time(NULL);
 }
 
-static const struct platform *
-platform_of(const struct engine *g, const struct image *im)
+/*
+ * The platforms that a request is for: more than one when the name pins none
+ * and the client takes an index. Returns how many.
+ */
+static size_t
+platforms_of(const struct engine *g, const struct image *im,
+	     const struct manifest_accept *accept,
+	     const struct platform *ret[CONFIG_PLATFORMS_MAX])
 {
-	return im->platform ? im->platform : g->b.config->platforms[0];
+	const struct config *c = g->b.config;
+
+	ret[0] = im->platform ? im->platform : c->platforms[0];
+	if (im->platform || (!accept->oci_index && !accept->docker_list))
+		return 1;
+	for (size_t i = 0; i < c->n_platforms; i++)
+		ret[i] = c->platforms[i];
+	return c->n_platforms;
+}
+
+/* Of an image or an index, is it Docker's form that the client wants? */
+static bool
+wants_docker(const struct manifest_accept *accept, bool index)
+{
+	if (index)
+		return accept->docker_list && !accept->oci_index;
+	return accept->docker_manifest && !accept->oci_manifest;
 }
 
 /* --- jobs */
@@ -74,7 +96,8 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	log_set_request(o->request);
 	log_info("build.start", LOG_S("build", job_id(j)),
 		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
-		 LOG_S("platform", o->platform->arch));
+		 LOG_S("platform",
+		       o->n_platforms > 1 ? "several" : o->platforms[0]->arch));
 	r = build_run(&g->b, j, o, ret, &layers, e);
 	if (r == 0) {
 		digest_text(&ret->digest, digest);
@@ -105,22 +128,35 @@ tag_or_default(const char *tag)
 
 int
 engine_find(struct engine *g, const struct image *image, const char *tag,
-	    bool *ret_found, struct manifest_info *ret, struct err *e)
+	    const struct manifest_accept *accept, bool *ret_found,
+	    struct manifest_info *ret, struct err *e)
 {
-	struct digest key;
+	const struct source *source = &g->b.config->source;
+	const struct platform *p[CONFIG_PLATFORMS_MAX];
+	size_t n = platforms_of(g, image, accept, p);
+	struct digest keys[CONFIG_PLATFORMS_MAX], key;
 	struct revision r;
 
 	*ret_found = false;
 	tag = tag_or_default(tag);
-	if (resolve_check_tag(&g->b.config->source, tag, e) < 0)
+	if (resolve_check_tag(source, tag, e) < 0)
 		return -1;
-	key_revision(&g->b.config->source, tag, &key);
+	key_revision(source, tag, &key);
 	if (state_get_revision(g->b.state, &key, now_s(), ret_found, &r, e) < 0)
 		return -1;
 	if (!*ret_found)
 		return 0;
-	key_image(&g->b.settings, &g->b.config->source, &r,
-		  platform_of(g, image), image, &key);
+	for (size_t i = 0; i < n; i++)
+		key_image(&g->b.settings, source, &r, p[i], image, &keys[i]);
+	key = keys[0];
+	if (n > 1)
+		key_index(keys, n, g->b.config->skip_missing, &key);
+	if (cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret, e) <
+	    0)
+		return -1;
+	if (!*ret_found || !wants_docker(accept, n > 1))
+		return 0;
+	key_form("docker", &ret->digest, &key);
 	return cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret,
 				e);
 }
@@ -145,6 +181,22 @@ engine_read_manifest(struct engine *g, const struct digest *d, struct buf *to,
 		     struct err *e)
 {
 	return store_read(g->b.store, d, MANIFEST_MAX, to, e);
+}
+
+int
+engine_index_missing(struct engine *g, const struct digest *d, struct buf *to,
+		     struct err *e)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct manifest_summary s;
+
+	if (engine_read_manifest(g, d, &text, e) < 0 ||
+	    manifest_read(&a, text.p, text.len, &s, e) < 0)
+		return -1;
+	if (s.missing)
+		buf_adds(to, s.missing);
+	return 0;
 }
 
 int
@@ -188,7 +240,8 @@ engine_list_images(struct engine *g, const char *last, size_t max,
 
 int
 engine_start(struct engine *g, const struct image *image, const char *tag,
-	     struct job **ret, struct err *e)
+	     const struct manifest_accept *accept, struct job **ret,
+	     struct err *e)
 {
 	struct order *o;
 	struct digest key;
@@ -197,7 +250,7 @@ engine_start(struct engine *g, const struct image *image, const char *tag,
 	if (resolve_check_tag(&g->b.config->source, tag, e) < 0)
 		return -1;
 	o = xcalloc(1, sizeof(*o));
-	o->platform = platform_of(g, image);
+	o->n_platforms = platforms_of(g, image, accept, o->platforms);
 	o->tag = arena_strdup(&o->arena, tag);
 	(void)snprintf(o->request, sizeof(o->request), "%s", log_request());
 	/* The name says it all, and was read once already. */
@@ -205,7 +258,7 @@ engine_start(struct engine *g, const struct image *image, const char *tag,
 		order_free(o);
 		return -1;
 	}
-	key_request(&o->image, tag, o->platform, &key);
+	key_request(&o->image, tag, o->platforms, o->n_platforms, &key);
 	return jobs_start(g->jobs, &key, o, ret, e);
 }
 

@@ -37,12 +37,26 @@ MUST_CHECK int engine_open(const struct config *config, struct engine **ret,
 void engine_free(struct engine *g);
 
 /*
+ * Which manifests a client takes. An index is given, where the image is for
+ * several platforms, to who takes one; OCI's form is preferred to Docker's;
+ * who takes nothing that there is gets OCI's all the same.
+ */
+struct manifest_accept {
+	bool oci_index;
+	bool oci_manifest;
+	bool docker_list;
+	bool docker_manifest;
+};
+
+/*
  * Is there a manifest for this image now: resolved within the time to live,
  * and whole in storage? Absence is an answer.
  */
 MUST_CHECK int engine_find(struct engine *g, const struct image *image,
-			   const char *tag, bool *ret_found,
-			   struct manifest_info *ret, struct err *e);
+			   const char *tag,
+			   const struct manifest_accept *accept,
+			   bool *ret_found, struct manifest_info *ret,
+			   struct err *e);
 
 /* The same by digest: ERR_NOT_FOUND when it is no manifest of ours. */
 MUST_CHECK int engine_find_digest(struct engine *g, const struct digest *d,
@@ -52,6 +66,13 @@ MUST_CHECK int engine_find_digest(struct engine *g, const struct digest *d,
 MUST_CHECK int engine_read_manifest(struct engine *g, const struct digest *d,
 				    struct buf *to, struct err *e);
 
+/*
+ * What an index says of platforms that it has no image for, appended to to;
+ * nothing when it has them all.
+ */
+MUST_CHECK int engine_index_missing(struct engine *g, const struct digest *d,
+				    struct buf *to, struct err *e);
+
 /* Where a client gets a blob; ERR_NOT_FOUND when it isn't there. */
 MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
 			     struct store_location *ret, struct err *e);
@@ -59,10 +80,13 @@ MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
 /*
  * Begin to build the image, or join the build that runs. ERR_BUSY when the
  * queue is full. image and tag are copied. The job is released by the caller
- * (jobs.h has what can be done with it).
+ * (jobs.h has what can be done with it). Its result is the OCI form; when it
+ * has ended, engine_find finds the one that the client takes.
  */
 MUST_CHECK int engine_start(struct engine *g, const struct image *image,
-			    const char *tag, struct job **ret, struct err *e);
+			    const char *tag,
+			    const struct manifest_accept *accept,
+			    struct job **ret, struct err *e);
 
 /*
  * What has been built: the tags of an image, and the names of all images, in

@@ -38,8 +38,8 @@ key_revision(const struct source *s, const char *tag, struct digest *ret)
 }
 
 void
-key_request(const struct image *im, const char *tag, const struct platform *p,
-	    struct digest *ret)
+key_request(const struct image *im, const char *tag,
+	    const struct platform *const *p, size_t n, struct digest *ret)
 {
 	AUTO(hasher) struct hasher h;
 
@@ -47,7 +47,9 @@ key_request(const struct image *im, const char *tag, const struct platform *p,
 	hasher_field_str(&h, "request");
 	hasher_field_str(&h, im->name);
 	hasher_field_str(&h, tag);
-	hasher_field_str(&h, p->system);
+	hasher_field_u64(&h, n);
+	for (size_t i = 0; i < n; i++)
+		hasher_field_str(&h, p[i]->system);
 	hasher_finish(&h, ret);
 }
 
@@ -98,5 +100,32 @@ key_layer(const struct key_settings *k, const char *const *paths, size_t n,
 	hasher_field_u64(&h, n_forest > 0 ? k->forest_format : 0);
 	add_list(&h, paths, n);
 	add_list(&h, forest, n_forest);
+	hasher_finish(&h, ret);
+}
+
+void
+key_form(const char *form, const struct digest *manifest, struct digest *ret)
+{
+	AUTO(hasher) struct hasher h;
+
+	hasher_init(&h);
+	hasher_field_str(&h, "form");
+	hasher_field_str(&h, form);
+	hasher_field(&h, manifest->b, DIGEST_SIZE);
+	hasher_finish(&h, ret);
+}
+
+void
+key_index(const struct digest *image_keys, size_t n, bool may_lack,
+	  struct digest *ret)
+{
+	AUTO(hasher) struct hasher h;
+
+	hasher_init(&h);
+	hasher_field_str(&h, "index");
+	hasher_field_u64(&h, may_lack);
+	hasher_field_u64(&h, n);
+	for (size_t i = 0; i < n; i++)
+		hasher_field(&h, image_keys[i].b, DIGEST_SIZE);
 	hasher_finish(&h, ret);
 }

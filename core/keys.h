@@ -8,6 +8,7 @@
  * with its own first word. Two replicas with the same configuration compute
  * the same keys. Pure.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,9 +35,12 @@ struct key_settings {
 /* A moving reference: which revision is this tag now? */
 void key_revision(const struct source *s, const char *tag, struct digest *ret);
 
-/* What was asked, as asked: one build for all who ask for it at a time. */
+/*
+ * What was asked, as asked, for n platforms: one build for all who ask for
+ * it at a time.
+ */
 void key_request(const struct image *im, const char *tag,
-		 const struct platform *p, struct digest *ret);
+		 const struct platform *const *p, size_t n, struct digest *ret);
 
 /* An image of a source that is resolved. */
 void key_image(const struct key_settings *k, const struct source *s,
@@ -54,5 +58,15 @@ void key_output(const struct key_settings *k, const struct platform *p,
  */
 void key_layer(const struct key_settings *k, const char *const *paths, size_t n,
 	       const char *const *forest, size_t n_forest, struct digest *ret);
+
+/* Another form of a manifest, e.g. "docker". */
+void key_form(const char *form, const struct digest *manifest,
+	      struct digest *ret);
+
+/*
+ * An index over images, by their image keys; and whether it may lack some.
+ */
+void key_index(const struct digest *image_keys, size_t n, bool may_lack,
+	       struct digest *ret);
 
 #endif

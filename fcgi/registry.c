@@ -28,6 +28,7 @@
 #include "core/model/image.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
+#include "fcgi/accept.h"
 
 #define FOREVER "max-age=31536000, immutable"
 #define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
@@ -81,6 +82,22 @@ not_modified(struct exchange *x, const struct digest *d)
 	return true;
 }
 
+/* What an index says of platforms that are not in it, for a person to see. */
+static void
+warn_of_missing(struct app *a, struct exchange *x,
+		const struct manifest_info *info)
+{
+	AUTO(buf) struct buf missing = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (strcmp(info->media_type, INDEX_TYPE) != 0)
+		return;
+	if (engine_index_missing(a->engine, &info->digest, &missing, &e) < 0)
+		log_err(LOG_WARN, "http.no_warning", &e);
+	else if (missing.len > 0)
+		response_warning(&x->response, missing.p);
+}
+
 static bool
 send_manifest(struct app *a, struct exchange *x,
 	      const struct manifest_info *info)
@@ -97,6 +114,8 @@ send_manifest(struct app *a, struct exchange *x,
 			return app_fail(x, &e, FAULT_SYSTEM, FAULT_SYSTEM);
 		r->has_size = !is_get(x);
 		r->size = info->size;
+		if (x->route.tag)
+			warn_of_missing(a, x, info);
 	}
 	response_header(r, "Cache-Control", "%s", cache);
 	return true;
@@ -167,6 +186,24 @@ wait_is_over(const struct app *a, struct exchange *x, enum wake why)
 	return true;
 }
 
+/* The build has made every form: the one that this client takes. */
+static bool
+send_built(struct app *a, struct exchange *x, struct manifest_info *info)
+{
+	struct manifest_accept accept;
+	struct manifest_info chosen;
+	struct err e = ERR_INIT;
+	struct image image;
+	bool found;
+
+	accept_read(x->request.accept, &accept);
+	if (image_parse(&x->arena, x->route.name, &image, &e) < 0 ||
+	    engine_find(a->engine, &image, x->route.tag, &accept, &found,
+			&chosen, &e) < 0)
+		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+	return send_manifest(a, x, found ? &chosen : info);
+}
+
 /* Answer with the job's end, or park until then. */
 static bool
 follow_job(struct app *a, struct exchange *x, enum wake why)
@@ -176,7 +213,7 @@ follow_job(struct app *a, struct exchange *x, enum wake why)
 
 	switch (job_poll(x->job, &info, &e)) {
 	case JOB_DONE:
-		return send_manifest(a, x, &info);
+		return send_built(a, x, &info);
 	case JOB_FAILED:
 		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
 	case JOB_RUNNING:
@@ -191,6 +228,7 @@ follow_job(struct app *a, struct exchange *x, enum wake why)
 static bool
 manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 {
+	struct manifest_accept accept;
 	struct manifest_info info;
 	struct err e = ERR_INIT;
 	struct image image;
@@ -201,12 +239,15 @@ manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 	if (route_tag_is_probe(x->route.tag))
 		return fail_with(x, FAULT_NO_MANIFEST,
 				 "nothing is attached to this image");
+	accept_read(x->request.accept, &accept);
 	if (image_parse(&x->arena, x->route.name, &image, &e) < 0 ||
-	    engine_find(a->engine, &image, x->route.tag, &found, &info, &e) < 0)
+	    engine_find(a->engine, &image, x->route.tag, &accept, &found, &info,
+			&e) < 0)
 		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
 	if (found)
 		return send_manifest(a, x, &info);
-	if (engine_start(a->engine, &image, x->route.tag, &x->job, &e) < 0)
+	if (engine_start(a->engine, &image, x->route.tag, &accept, &x->job,
+			 &e) < 0)
 		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
 	return follow_job(a, x, why);
 }

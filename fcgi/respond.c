@@ -9,6 +9,9 @@
 #include "core/base/err.h"
 #include "core/base/json.h"
 
+/* Of a notice; all of a response's have to fit into 4096 bytes. */
+#define WARNING_MAX 1000u
+
 static const struct {
 	unsigned status;
 	const char *phrase;
@@ -133,6 +136,21 @@ response_header(struct response *r, const char *name, const char *fmt, ...)
 		if (value.p[i] >= 0x20 && value.p[i] < 0x7F)
 			buf_addc(&r->headers, value.p[i]);
 	buf_adds(&r->headers, "\r\n");
+}
+
+void
+response_warning(struct response *r, const char *text)
+{
+	AUTO(buf) struct buf quoted = BUF_INIT;
+
+	/* quoted-string, RFC 9110 section 5.6.4; other bytes are dropped. */
+	for (; *text && quoted.len < WARNING_MAX; text++) {
+		if (*text == '"' || *text == '\\')
+			buf_addc(&quoted, '\\');
+		if (*text >= ' ' && *text <= '~')
+			buf_addc(&quoted, *text);
+	}
+	response_header(r, "Warning", "299 - \"%s\"", quoted.p);
 }
 
 void

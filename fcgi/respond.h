@@ -50,6 +50,12 @@ PRINTF(3, 4)
 void response_header(struct response *r, const char *name, const char *fmt,
 		     ...);
 
+/*
+ * A soft notice that clients show: Warning: 299 (OCI distribution
+ * specification 1.1, "Warnings"), cut to what fits.
+ */
+void response_warning(struct response *r, const char *text);
+
 /* Docker-Content-Digest and ETag. */
 void response_digest(struct response *r, const struct digest *d);
 

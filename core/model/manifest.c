@@ -158,6 +158,132 @@ manifest_write(const struct manifest_input *in, const struct digest *config,
 	json_object_end(&o);
 }
 
+static const char *const known_types[] = {
+	MEDIA_TYPE_MANIFEST,
+	MEDIA_TYPE_INDEX,
+	MEDIA_TYPE_DOCKER_MANIFEST,
+	MEDIA_TYPE_DOCKER_LIST,
+};
+
+const char *
+manifest_known_type(const char *s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known_types); i++)
+		if (strcmp(s, known_types[i]) == 0)
+			return known_types[i];
+	return NULL;
+}
+
+bool
+manifest_is_index(const char *media_type)
+{
+	return strcmp(media_type, MEDIA_TYPE_INDEX) == 0 ||
+	       strcmp(media_type, MEDIA_TYPE_DOCKER_LIST) == 0;
+}
+
+/* Copy a descriptor under another type. */
+static int
+put_retyped(struct json_out *o, const struct json *from, const char *media_type,
+	    struct err *e)
+{
+	const char *text = json_get_str(from, "digest");
+	struct digest d;
+	uint64_t size;
+
+	if (!text || !digest_parse(str_of(text), &d) ||
+	    !json_get_u64(from, "size", &size))
+		return err_set(e, ERR_INVALID, "a descriptor is malformed");
+	put_descriptor(o, media_type, &d, size);
+	return 0;
+}
+
+static int
+put_docker_layers(struct json_out *o, const struct json *layers, struct err *e)
+{
+	const char *gzip = compression_media_type(COMPRESSION_GZIP);
+
+	json_key(o, "layers");
+	json_array(o);
+	for (const struct json *l = layers ? layers->kids : NULL; l;
+	     l = l->next) {
+		const char *type = json_get_str(l, "mediaType");
+
+		if (!type || strcmp(type, gzip) != 0)
+			return err_set(e, ERR_INVALID,
+				       "Docker's manifests have gzip layers");
+		if (put_retyped(o, l, MEDIA_TYPE_DOCKER_LAYER, e) < 0)
+			return -1;
+	}
+	json_array_end(o);
+	return 0;
+}
+
+int
+manifest_write_docker(const char *oci, size_t n, struct buf *to, struct err *e)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+	const struct json *v = NULL;
+
+	if (json_parse(&a, oci, n, NULL, &v, e) < 0)
+		return -1;
+	json_out_init(&o, &text);
+	json_object(&o);
+	json_knum(&o, "schemaVersion", 2);
+	json_kstr(&o, "mediaType", MEDIA_TYPE_DOCKER_MANIFEST);
+	json_key(&o, "config");
+	if (put_retyped(&o, json_get(v, "config"), MEDIA_TYPE_DOCKER_CONFIG,
+			e) < 0 ||
+	    put_docker_layers(&o, json_get(v, "layers"), e) < 0)
+		return -1;
+	json_object_end(&o);
+	buf_add(to, text.p, text.len);
+	return 0;
+}
+
+static void
+put_child(struct json_out *o, const struct manifest_child *c)
+{
+	json_object(o);
+	json_kstr(o, "mediaType", c->media_type);
+	put_digest(o, "digest", &c->digest);
+	json_knum(o, "size", c->size);
+	json_key(o, "platform");
+	json_object(o);
+	json_kstr(o, "architecture", c->platform->arch);
+	json_kstr(o, "os", c->platform->os);
+	json_object_end(o);
+	json_object_end(o);
+}
+
+void
+manifest_write_index(enum manifest_form form,
+		     const struct manifest_child *children, size_t n,
+		     const char *missing, struct buf *to)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+
+	json_out_init(&o, to);
+	json_object(&o);
+	json_knum(&o, "schemaVersion", 2);
+	json_kstr(&o, "mediaType",
+		  form == MANIFEST_OCI ? MEDIA_TYPE_INDEX
+				       : MEDIA_TYPE_DOCKER_LIST);
+	json_key(&o, "manifests");
+	json_array(&o);
+	for (size_t i = 0; i < n; i++)
+		put_child(&o, &children[i]);
+	json_array_end(&o);
+	if (missing && form == MANIFEST_OCI) {
+		json_key(&o, "annotations");
+		json_object(&o);
+		json_kstr(&o, ANNOTATION_MISSING, missing);
+		json_object_end(&o);
+	}
+	json_object_end(&o);
+}
+
 /* --- reading back */
 
 #define BLOBS_MAX 4096
@@ -182,7 +308,7 @@ read_descriptor(const struct json *v, struct digest *ret, struct err *e)
 static const struct json *
 list_of(const struct json *v, const char *media_type)
 {
-	bool index = strcmp(media_type, MEDIA_TYPE_INDEX) == 0;
+	bool index = manifest_is_index(media_type);
 	const struct json *list = json_get(v, index ? "manifests" : "layers");
 
 	if (!json_is(list, JSON_ARRAY) ||
@@ -196,18 +322,13 @@ list_of(const struct json *v, const char *media_type)
 static const char *
 type_of(const struct json *v)
 {
-	static const char *const types[] = {MEDIA_TYPE_MANIFEST,
-					    MEDIA_TYPE_INDEX};
 	const char *type = json_get_str(v, "mediaType");
 	uint64_t version;
 
 	if (!type || !json_get_u64(v, "schemaVersion", &version) ||
 	    version != 2)
 		return NULL;
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (strcmp(type, types[i]) == 0)
-			return types[i];
-	return NULL;
+	return manifest_known_type(type);
 }
 
 int
@@ -236,5 +357,7 @@ manifest_read(struct arena *a, const char *text, size_t n,
 			return -1;
 	ret->blobs = blobs;
 	ret->n = k;
+	ret->missing =
+		json_get_str(json_get(v, "annotations"), ANNOTATION_MISSING);
 	return 0;
 }

@@ -79,6 +79,8 @@ build_one(struct engine *g, const char *what, const struct build_options *o,
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	struct str rest = str_of(what), name = {.p = NULL};
+	const struct manifest_accept accept = {.oci_index = true,
+					       .oci_manifest = true};
 	const char *tag = SOURCE_TAG_DEFAULT;
 	struct manifest_info m;
 	struct image im;
@@ -90,7 +92,7 @@ build_one(struct engine *g, const char *what, const struct build_options *o,
 		tag = arena_strndup(&a, rest.p, rest.n);
 	if (image_parse(&a, arena_strndup(&a, name.p, name.n), &im, e) < 0)
 		return -1;
-	if (engine_start(g, &im, tag, &j, e) < 0)
+	if (engine_start(g, &im, tag, &accept, &j, e) < 0)
 		return -1;
 	wait_for(j, what, o->progress);
 	s = job_poll(j, &m, e);

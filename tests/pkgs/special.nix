@@ -37,6 +37,8 @@ let
       { meta.knownVulnerabilities = [ "CVE-2099-0001" "nobody looks after it" ]; }
       program;
     unsupportedPkg = script "unsupported-pkg" { meta.platforms = [ "riscv64-linux" ]; } program;
+    # what Debian calls amd64 alone: one platform of two lacks it
+    amd64Only = script "amd64-only" { meta.platforms = [ "x86_64-linux" ]; } program;
     # The form of nixpkgs' aliases.nix.
     oldName = throw "'oldName' has been renamed to/replaced by 'hello'";
     removedPkg = throw "'removedPkg' has been removed, as nobody looked after it";

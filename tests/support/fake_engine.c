@@ -253,7 +253,8 @@ engine_free(struct engine *g)
 
 int
 engine_find(struct engine *g, const struct image *image, const char *tag,
-	    bool *ret_found, struct manifest_info *ret, struct err *e)
+	    const struct manifest_accept *accept UNUSED, bool *ret_found,
+	    struct manifest_info *ret, struct err *e)
 {
 	size_t i;
 
@@ -294,6 +295,13 @@ engine_read_manifest(struct engine *g, const struct digest *d, struct buf *to,
 }
 
 int
+engine_index_missing(struct engine *g UNUSED, const struct digest *d UNUSED,
+		     struct buf *to UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+int
 engine_locate(struct engine *g, const struct digest *d,
 	      struct store_location *ret, struct err *e)
 {
@@ -302,7 +310,8 @@ engine_locate(struct engine *g, const struct digest *d,
 
 int
 engine_start(struct engine *g, const struct image *image, const char *tag,
-	     struct job **ret, struct err *e)
+	     const struct manifest_accept *accept UNUSED, struct job **ret,
+	     struct err *e)
 {
 	struct digest key;
 

@@ -40,6 +40,8 @@ static const struct {
 	{"FIRN_PLATFORMS=linux/amd64,", "not \"\""},
 	{"FIRN_PLATFORMS=linux/riscv64", "riscv64"},
 	{"FIRN_PLATFORMS=windows/amd64", "windows"},
+	{"FIRN_PLATFORM_MISSING=fail", NULL},
+	{"FIRN_PLATFORM_MISSING=warn", "skip or fail"},
 	{"FIRN_STORAGE_BACKEND=filesystem", NULL},
 	{"FIRN_STORAGE_BACKEND=floppy", "floppy"},
 	{"FIRN_STORAGE_PATH=/other", NULL},

@@ -66,7 +66,7 @@ key_of(size_t kind, const struct facts *f, struct digest *ret)
 		key_revision(&f->source, f->tag, ret);
 		break;
 	case REQUEST:
-		key_request(&f->image, f->tag, f->platform, ret);
+		key_request(&f->image, f->tag, &f->platform, 1, ret);
 		break;
 	case IMAGE:
 		key_image(&f->settings, &f->source, &f->revision, f->platform,

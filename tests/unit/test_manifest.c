@@ -179,6 +179,73 @@ test_appends(void)
 	ok(str_has_prefix(b.p, "before{"), "what is in the buffer stays");
 }
 
+/* Docker's form of a manifest says the same under other names. */
+static void
+test_docker(void)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	AUTO(buf) struct buf oci = BUF_INIT, docker = BUF_INIT;
+	struct manifest_summary s = {.n = 0}, t = {.n = 0};
+	struct err e = ERR_INIT;
+	struct digest config;
+	struct manifest_layer zstd = {
+		.layer = {.compression = COMPRESSION_ZSTD}};
+	const struct manifest_input in = {.layers = &zstd, .n_layers = 1};
+
+	digest_of("config", 6, &config);
+	manifest_write(&cases[1].in, &config, 6, &oci);
+	ok(manifest_write_docker(oci.p, oci.len, &docker, &e) == 0 &&
+		   manifest_read(&a, oci.p, oci.len, &s, &e) == 0 &&
+		   manifest_read(&a, docker.p, docker.len, &t, &e) == 0,
+	   "Docker's form is made and read %s", e.msg);
+	is_str(t.media_type, MEDIA_TYPE_DOCKER_MANIFEST, "  with its type");
+	ok(s.n == t.n && memcmp(s.blobs, t.blobs, s.n * sizeof(*s.blobs)) == 0,
+	   "  and the same blobs");
+	ok(strstr(docker.p, MEDIA_TYPE_DOCKER_CONFIG) &&
+		   strstr(docker.p, MEDIA_TYPE_DOCKER_LAYER) &&
+		   !strstr(docker.p, "oci"),
+	   "  and no word of OCI");
+	buf_clear(&oci);
+	buf_clear(&docker);
+	manifest_write(&in, &config, 6, &oci);
+	ok(manifest_write_docker(oci.p, oci.len, &docker, &e) < 0 &&
+		   e.kind == ERR_INVALID && docker.len == 0,
+	   "  but not of zstd layers: %s", e.msg);
+	err_clear(&e);
+	ok(manifest_write_docker("[]", 2, &docker, &e) < 0,
+	   "  nor of something else: %s", e.msg);
+}
+
+static void
+test_index_forms(void)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct manifest_summary s = {.n = 0};
+	struct err e = ERR_INIT;
+	struct manifest_child c[2] = {
+		{.platform = platform_find("amd64"),
+		 .size = 3,
+		 .media_type = MEDIA_TYPE_MANIFEST},
+		{.platform = platform_find("arm64"),
+		 .size = 4,
+		 .media_type = MEDIA_TYPE_MANIFEST},
+	};
+
+	digest_of("one", 3, &c[0].digest);
+	digest_of("two", 3, &c[1].digest);
+	manifest_write_index(MANIFEST_OCI, c, 2, "linux/arm64: \"no\"", &b);
+	ok(manifest_read(&a, b.p, b.len, &s, &e) == 0 && s.n == 2 &&
+		   digest_eq(&s.blobs[1], &c[1].digest),
+	   "an index is written and read %s", e.msg);
+	is_str(s.missing, "linux/arm64: \"no\"", "  with what is missing");
+	buf_clear(&b);
+	manifest_write_index(MANIFEST_DOCKER, c, 1, "x", &b);
+	ok(manifest_read(&a, b.p, b.len, &s, &e) == 0 && s.n == 1 &&
+		   !s.missing && manifest_is_index(s.media_type),
+	   "and a Docker list %s", e.msg);
+}
+
 static void
 test_index(void)
 {
@@ -256,6 +323,8 @@ main(void)
 	test_history();
 	test_appends();
 	test_index();
+	test_docker();
+	test_index_forms();
 	test_reject();
 	test_too_many();
 	return done_testing();
