@@ -462,6 +462,15 @@ dist:
 	git archive --prefix=firn-$(VERSION)/ HEAD | gzip -9n \
 		> build/firn-$(VERSION).tar.gz
 
+# --- measurements; nothing depends on them. BENCH="--rounds 9 --tree DIR"
+
+.PHONY: bench-pack
+bench-pack: $(B)/firn $(B)/tests/bench/floor
+	tests/bench/pack.py $(BENCH) $(B)
+$(B)/tests/bench/floor: $(B)/tests/bench/floor.o $(LIB_PACK) $(LIB_SYS) \
+	$(LIB_BASE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_BASE)
+
 .PHONY: clean
 clean:
 	rm -rf build
