@@ -118,6 +118,9 @@ send_manifest(struct app *a, struct exchange *x,
 			warn_of_missing(a, x, info);
 	}
 	response_header(r, "Cache-Control", "%s", cache);
+	if (is_get(x))
+		response_range(r, x->request.range, x->request.if_range,
+			       &info->digest);
 	return true;
 }
 

@@ -28,6 +28,8 @@ static const struct {
 	{"HTTP_USER_AGENT", FIRST, offsetof(struct request, user_agent)},
 	{"HTTP_ACCEPT", JOIN, offsetof(struct request, accept)},
 	{"HTTP_IF_NONE_MATCH", JOIN, offsetof(struct request, if_none_match)},
+	{"HTTP_RANGE", FIRST, offsetof(struct request, range)},
+	{"HTTP_IF_RANGE", FIRST, offsetof(struct request, if_range)},
 };
 
 static const char **

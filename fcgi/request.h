@@ -34,6 +34,8 @@ struct request {
 	const char *user_agent;
 	const char *accept; /* all Accept headers, joined by ", " */
 	const char *if_none_match;
+	const char *range;
+	const char *if_range;
 };
 
 /*

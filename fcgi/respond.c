@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fcgi/respond.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static const struct {
 	{403, "Forbidden"},
 	{404, "Not Found"},
 	{405, "Method Not Allowed"},
+	{416, "Range Not Satisfiable"},
 	{422, "Unprocessable Content"},
 	{429, "Too Many Requests"},
 	{500, "Internal Server Error"},
@@ -52,6 +54,7 @@ static const struct {
 	[FAULT_NO_BLOB] = {404, "BLOB_UNKNOWN", NULL, 0},
 	[FAULT_METHOD] = {405, "UNSUPPORTED",
 			  "this registry is read-only: GET and HEAD", 0},
+	[FAULT_RANGE] = {416, "UNSUPPORTED", "the range is beyond the end", 0},
 	[FAULT_DENIED] = {403, "DENIED", NULL, 0},
 	[FAULT_BUILD] = {422, "MANIFEST_UNKNOWN", NULL, 0},
 	[FAULT_TIMEOUT] = {422, "MANIFEST_UNKNOWN", NULL, 0},
@@ -233,6 +236,77 @@ response_fault(struct response *r, enum fault f, const struct err *e)
 	if (faults[f].retry_after_s > 0)
 		response_header(r, "Retry-After", "%u",
 				faults[f].retry_after_s);
+}
+
+/*
+ * Read "bytes=A-B", "bytes=A-" or "bytes=-N" for a text of n bytes, into
+ * first and last byte. False when it is none of these; *ret_first is n when
+ * nothing of the text is asked for.
+ */
+static bool
+read_range(const char *range, uint64_t n, uint64_t *ret_first,
+	   uint64_t *ret_last)
+{
+	static const char unit[] = "bytes=";
+	struct str last, first;
+
+	if (!str_has_prefix(range, unit))
+		return false;
+	last = str_of(range + strlen(unit));
+	if (!str_cut(&last, '-', &first) || !last.p)
+		return false;
+	if (first.n == 0) {
+		uint64_t tail;
+
+		if (!str_to_u64(last, UINT64_MAX, &tail))
+			return false;
+		*ret_first = tail < n ? n - tail : 0;
+		*ret_last = n - 1;
+		if (tail == 0)
+			*ret_first = n;
+		return true;
+	}
+	*ret_last = UINT64_MAX;
+	if (!str_to_u64(first, UINT64_MAX, ret_first) ||
+	    (last.n > 0 && !str_to_u64(last, UINT64_MAX, ret_last)) ||
+	    *ret_first > *ret_last)
+		return false;
+	if (*ret_last >= n)
+		*ret_last = n - 1;
+	if (*ret_first > n)
+		*ret_first = n;
+	return true;
+}
+
+void
+response_range(struct response *r, const char *range, const char *if_range,
+	       const struct digest *d)
+{
+	uint64_t first, last, n = r->body.len;
+	char text[DIGEST_TEXT_CAP];
+
+	response_header(r, "Accept-Ranges", "bytes");
+	digest_text(d, text);
+	if (n == 0 || !read_range(range, n, &first, &last))
+		return;
+	/* A strong comparison, of the tag with its quotes. */
+	if (*if_range &&
+	    (strlen(if_range) != strlen(text) + 2 || if_range[0] != '"' ||
+	     strncmp(if_range + 1, text, strlen(text)) != 0))
+		return;
+	if (first >= n) {
+		response_fault(r, FAULT_RANGE, NULL);
+		response_header(r, "Content-Range", "bytes */%" PRIu64, n);
+		return;
+	}
+	response_header(r, "Content-Range",
+			"bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last,
+			n);
+	r->status = 206;
+	set_reason(r, "Partial Content");
+	buf_truncate(&r->body, (size_t)last + 1);
+	memmove(r->body.p, r->body.p + first, (size_t)(last + 1 - first));
+	buf_truncate(&r->body, (size_t)(last + 1 - first));
 }
 
 void

@@ -73,6 +73,7 @@ enum fault {
 	FAULT_NO_MANIFEST,    /* no such package, tag, or manifest */
 	FAULT_NO_BLOB,        /* no such blob */
 	FAULT_METHOD,         /* not GET or HEAD */
+	FAULT_RANGE,          /* a range beyond the end */
 	FAULT_DENIED,         /* policy */
 	FAULT_BUILD,          /* evaluation or build failed */
 	FAULT_TIMEOUT,        /* a build took too long */
@@ -99,6 +100,15 @@ bool fault_is_ours(enum fault f);
  * be NULL, where the table's own text says it all.
  */
 void response_fault(struct response *r, enum fault f, const struct err *e);
+
+/*
+ * Cut a whole 200 answer to what a Range header asks for (RFC 9110 14): one
+ * range of bytes gives 206, or 416 when it is beyond the end. Several, or
+ * none, or a header that is malformed, or an If-Range that is not d's ETag
+ * ("" is none): left as it is, as the RFC allows. For GET.
+ */
+void response_range(struct response *r, const char *range, const char *if_range,
+		    const struct digest *d);
 
 /* Append the answer as CGI text; without the body for HEAD. */
 void response_write(const struct response *r, bool head, struct buf *to);

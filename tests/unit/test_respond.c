@@ -169,6 +169,56 @@ test_etag(void)
 	ok(!response_etag_matches("\"sha256:\", W/, ,", &d), "nor does noise");
 }
 
+static void
+test_range(void)
+{
+	static const struct {
+		const char *range, *if_range;
+		unsigned status;
+		const char *body, *content_range;
+	} ranges[] = {
+		{"bytes=0-3", "", 206, "0123", "bytes 0-3/10"},
+		{"bytes=7-", "", 206, "789", "bytes 7-9/10"},
+		{"bytes=-2", "", 206, "89", "bytes 8-9/10"},
+		{"bytes=-99", "", 206, "0123456789", "bytes 0-9/10"},
+		{"bytes=8-99999999999999", "", 206, "89", "bytes 8-9/10"},
+		{"bytes=9-9", "", 206, "9", "bytes 9-9/10"},
+		{"bytes=10-", "", 416, NULL, "bytes */10"},
+		{"bytes=10-10", "", 416, NULL, "bytes */10"},
+		{"bytes=-0", "", 416, NULL, "bytes */10"},
+		{"bytes=0-1,3-4", "", 200, "0123456789", NULL},
+		{"bytes=3-1", "", 200, "0123456789", NULL},
+		{"bytes=-", "", 200, "0123456789", NULL},
+		{"bytes=", "", 200, "0123456789", NULL},
+		{"bytes=0", "", 200, "0123456789", NULL},
+		{"bytes=99999999999999999999-", "", 200, "0123456789", NULL},
+		{"lines=0-1", "", 200, "0123456789", NULL},
+		{"", "", 200, "0123456789", NULL},
+		{"bytes=0-3", "\"x\"", 200, "0123456789", NULL},
+		{"bytes=0-3", "*", 200, "0123456789", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		AUTO(response) struct response r;
+		struct digest d;
+		bool said;
+
+		response_init(&r);
+		response_start(&r, 200);
+		buf_adds(&r.body, "0123456789");
+		digest_of(r.body.p, r.body.len, &d);
+		response_range(&r, ranges[i].range, ranges[i].if_range, &d);
+		is_u64(r.status, ranges[i].status, ranges[i].range);
+		if (ranges[i].body)
+			is_str(r.body.p, ranges[i].body, "... its bytes");
+		said = strstr(r.headers.p, "Content-Range") != NULL;
+		ok(said == (ranges[i].content_range != NULL) &&
+			   (!said ||
+			    strstr(r.headers.p, ranges[i].content_range)),
+		   "... Content-Range");
+	}
+}
+
 int
 main(void)
 {
@@ -176,5 +226,6 @@ main(void)
 	test_phrase();
 	test_write();
 	test_etag();
+	test_range();
 	return done_testing();
 }
