@@ -133,6 +133,7 @@ UNIT_TESTS := \
 	tests/unit/test_pack.c \
 	tests/unit/test_pack_faults.c \
 	tests/unit/test_proc.c \
+	tests/unit/test_registry.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
 	tests/unit/test_server.c \
@@ -144,10 +145,12 @@ UNIT_TESTS := \
 FUZZ_TARGETS := \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_dump.c \
+	tests/fuzz/fuzz_headers.c \
 	tests/fuzz/fuzz_image.c \
 	tests/fuzz/fuzz_json.c \
 	tests/fuzz/fuzz_manifest.c \
-	tests/fuzz/fuzz_records.c
+	tests/fuzz/fuzz_records.c \
+	tests/fuzz/fuzz_route.c
 
 # --- flags
 
@@ -239,7 +242,7 @@ ALL_HDR = $(shell git ls-files -co --exclude-standard '*.h')
 .PHONY: all
 all: build/firn build/firn-fcgi
 
-build/firn build/firn-fcgi: build/%: $(B)/%
+build/firn build/firn-fcgi build/firn-fcgi-fake: build/%: $(B)/%
 	@ln -sfn $(VARIANT)/$* $@
 
 # objects are made anew when the flags change
@@ -315,6 +318,9 @@ $(B)/tests/test_nix_text: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_nix_text: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_registry: $(B)/tests/support/fake_engine.o $(LIB_FCGI) \
+	$(LIBS_FIRN)
+$(B)/tests/test_registry: TEST_LIBS = -lfcgi $(LIBS_ALL)
 $(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_respond: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_route: $(LIB_FCGI) $(LIB_BASE)

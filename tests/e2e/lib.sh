@@ -118,11 +118,17 @@ check_blobs() { # STORAGE
 		done)
 }
 
-# A test that starts no registry says so before it sources this: alone=1.
-[ -n "${alone:-}" ] || {
+# A test sets this before it sources this file:
+#	alone=1      it starts no registry
+#	engine=fake  its registry has tests/support/fake_engine.c instead of Nix
+if [ "${engine:-}" = fake ]; then
+	export PROGRAM=$top/build/firn-fcgi-fake PKGS=$top/tests
+	[ -x "$PROGRAM" ] || skip_all "build/firn-fcgi-fake is not built"
+	have nginx || skip_all "nginx is not installed"
+elif [ -z "${alone:-}" ]; then
 	[ -x "$top/build/firn-fcgi" ] || skip_all "build/firn-fcgi is not built"
 	have nginx || skip_all "nginx is not installed"
 	have nix-store || skip_all "Nix is not installed"
 	[ -d "$top/tests/pkgs/generated" ] || skip_all \
 		"the offline package set is not there (tests/pkgs/prepare)"
-}
+fi

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/digest.h"
 #include "core/base/err.h"
@@ -25,6 +26,7 @@
 #include "core/engine.h"
 #include "core/model/image.h"
 #include "core/model/manifest.h"
+#include "core/model/source.h"
 #include "core/store/store.h"
 
 #define LAYER_BYTES 100000u
@@ -318,6 +320,59 @@ engine_start(struct engine *g, const struct image *image, const char *tag,
 	(void)tag;
 	digest_of(image->name, strlen(image->name), &key);
 	return jobs_start(g->jobs, &key, xstrdup(image->name), ret, e);
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Of v, sorted, at most max after last. */
+static void
+cut_page(const char **v, size_t n, const char *last, size_t max,
+	 struct engine_names *ret)
+{
+	qsort(v, n, sizeof(*v), by_bytes);
+	while (n > 0 && last && strcmp(v[0], last) <= 0) {
+		v++;
+		n--;
+	}
+	ret->v = v;
+	ret->n = n < max ? n : max;
+	ret->more = n > max;
+}
+
+int
+engine_list_tags(struct engine *g, const struct image *image, const char *last,
+		 size_t max, struct arena *a, struct engine_names *ret,
+		 struct err *e)
+{
+	const char **v = arena_alloc(a, 1, sizeof(*v));
+	struct manifest_info info;
+
+	(void)e;
+	v[0] = SOURCE_TAG_DEFAULT;
+	cut_page(v, is_built(g, image->name, &info), last, max, ret);
+	return 0;
+}
+
+int
+engine_list_images(struct engine *g, const char *last, size_t max,
+		   struct arena *a, struct engine_names *ret, struct err *e)
+{
+	const char **v;
+	size_t n;
+
+	(void)e;
+	(void)pthread_mutex_lock(&g->lock);
+	n = g->built.n;
+	v = arena_alloc(a, n + 1, sizeof(*v));
+	for (size_t i = 0; i < n; i++)
+		v[i] = arena_strdup(a, g->built.v[i].name);
+	(void)pthread_mutex_unlock(&g->lock);
+	cut_page(v, n, last, max, ret);
+	return 0;
 }
 
 void

@@ -1,0 +1,196 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What nginx adds: ranges, its own errors, and the example server with TLS.
+engine=fake
+. "$(dirname "$0")/lib.sh"
+registry_start || { ok 1 "the registry starts"; finish; }
+
+manifest=$url/v2/hello/manifests/latest
+curl -sS -o "$tmp/manifest" "$manifest"
+layer=$(jq -r '.layers[0].digest' "$tmp/manifest")
+config=$(jq -r .config.digest "$tmp/manifest")
+blob=$url/v2/hello/blobs/$config
+curl -sS -o "$tmp/config" "$blob"
+is "sha256:$(sha256sum < "$tmp/config" | cut -d' ' -f1)" "$config" \
+	"a blob is the file of its digest"
+
+for what in manifest config; do
+	u=$blob
+	[ $what = manifest ] && u=$manifest
+	size=$(stat -c %s "$tmp/$what")
+	is "$(http "$u")" 200 "$what: all of it"
+	digest=$(header Docker-Content-Digest)
+	is "$(http -r 0-9 "$u")" 206 "$what: the first ten bytes"
+	is "$(cat "$tmp/body")" "$(head -c 10 "$tmp/$what")" "  are right"
+	is "$(header Content-Range)" "bytes 0-9/$size" "  Content-Range"
+	is "$(header Docker-Content-Digest)" "$digest" "  the whole's digest"
+	is "$(http -r -7 "$u")" 206 "$what: the last seven bytes"
+	is "$(cat "$tmp/body")" "$(tail -c 7 "$tmp/$what")" "  are right"
+	is "$(http -r 5- "$u")" 206 "$what: all but the first five"
+	is "$(cat "$tmp/body")" "$(tail -c +6 "$tmp/$what")" "  are right"
+	if [ $what = manifest ]; then
+		is "$(http -r 0-1,4-5 "$u")" 200 "$what: two ranges give all"
+	else
+		is "$(http -r 0-1,4-5 "$u")" 206 "$what: two ranges"
+		like "$(header Content-Type)" \
+			'^multipart/byteranges; boundary=' \
+			"  are multipart/byteranges"
+	fi
+	is "$(http -r "$size-" "$u")" 416 "$what: beyond the end"
+	is "$(header Content-Range)" "bytes */$size" "  says how long it is"
+	is "$(header Content-Type)" application/json "  in JSON"
+	is "$(http -H "If-None-Match: \"$digest\"" "$u")" 304 \
+		"$what: not what the client has"
+	is "$(header Docker-Content-Digest)" "$digest" "  but its digest"
+	is "$(http -r 0-9 -H "If-Range: \"$digest\"" "$u")" 206 \
+		"$what: a range of what the client has"
+	is "$(http -r 0-9 -H 'If-Range: "other"' "$u")" 200 \
+		"$what: all when it has another"
+	is "$(http -H 'Accept-Encoding: gzip, zstd' "$u")" 200 \
+		"$what: compression is declined"
+	is "$(header Content-Length)" "$size" "  so it has its length"
+done
+is "$(http -I "$url/v2/hello/blobs/$layer")" 200 "HEAD of a layer"
+is "$(header Content-Length)" 100000 "  has its length"
+is "$(header Docker-Content-Digest)" "$layer" "  and digest"
+is "$(header Cache-Control)" "max-age=31536000, immutable" "  for ever"
+
+# The files behind it are nobody's to fetch.
+hex=${config#sha256:}
+is "$(http "$url/_firn/blobs/sha256/$hex")" 404 "the internal path is hidden"
+is "$(http --path-as-is "$url/v2/../_firn/blobs/sha256/$hex")" 404 \
+	"also through /v2/.."
+is "$(http --path-as-is "$url/v2/%2e%2e/_firn/blobs/sha256/$hex")" 404 \
+	"  and encoded"
+rm -f "$VAR/storage/blobs/sha256/$hex"
+is "$(http "$blob")" 404 "a blob that is gone is a 404"
+is "$(header Content-Type)" application/json "  in JSON"
+
+raw() { # TEXT: status of the answer to it; the body to $tmp/body
+	python3 - "$PORT" "$tmp/body" "$1" <<'P'
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+s.sendall(sys.argv[3].encode("latin-1").decode("unicode_escape").encode("latin-1"))
+d = b""
+while True:
+    c = s.recv(65536)
+    if not c:
+        break
+    d += c
+head, _, body = d.partition(b"\r\n\r\n")
+open(sys.argv[2], "wb").write(body)
+print(head.split(b" ")[1].decode() if b" " in head else "none")
+P
+}
+h='\r\nHost: x\r\nConnection: close\r\n\r\n'
+long=$(printf 'x%.0s' {1..40000})
+while IFS= read -r line; do
+	like "$(raw "$line")" '^4[0-9][0-9]$' "nginx refuses: ${line:0:40}"
+	jq -e '.errors[0].code' "$tmp/body" > /dev/null
+	ok $? "  in JSON" || head -c 300 "$tmp/body"
+done <<P
+GET /v2/%zz HTTP/1.1$h
+GET /v2/../../etc/passwd HTTP/1.1$h
+get /v2/ HTTP/1.1$h
+GET /$long HTTP/1.1$h
+GET /v2/ HTTP/1.1\\r\\nHost: x\\r\\nX: $long\\r\\n\\r\\n
+CONNECT x:1 HTTP/1.1$h
+GET /v2/a\\x00b HTTP/1.1$h
+GET /v2/ HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n
+POST /v2/ HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 99999999\\r\\n\\r\\n
+P
+is "$(raw "GET /v2/ HTTP/1.0\r\n\r\n")" 200 "HTTP/1.0 still works"
+is "$(http -H 'Host: evil.example' "$url/v2/wait-1/manifests/latest")" 200 \
+	"a host that isn't ours"
+
+# A reader who takes a byte a second holds up nobody else.
+python3 - "$PORT" "$manifest" <<'P'
+import socket, subprocess, sys
+slow = []
+for _ in range(100):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    s.connect(("127.0.0.1", int(sys.argv[1])))
+    s.sendall(b"GET /v2/hello/manifests/latest HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+    slow.append(s)
+sys.exit(subprocess.call(["curl", "-fsS", "-m", "5", "-o", "/dev/null",
+    sys.argv[2]]))
+P
+ok $? "a hundred clients that don't read hold nobody up"
+
+# The example server, with the lines that it asks to change.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+	-keyout "$tmp/key.pem" -out "$tmp/chain.pem" -days 2 \
+	-subj /CN=registry.example -addext subjectAltName=DNS:registry.example \
+	2> /dev/null
+plain=$(free_port) tls=$(free_port)
+mkdir -p "$tmp/tls"
+ln -s "$top/nginx" "$tmp/tls/firn"
+sed -e "s|listen 80;|listen 127.0.0.1:$plain;|" \
+	-e "s|listen 443 ssl http2;|listen 127.0.0.1:$tls ssl http2;|" \
+	-e '/listen \[::\]/d' \
+	-e "s|/etc/ssl/registry.example|$tmp|" \
+	-e "s|/var/lib/firn|$VAR/storage|" \
+	-e "s|/var/log/nginx|$tmp/tls|" "$top/nginx/example-tls.conf" \
+	> "$tmp/tls/example.conf"
+sed "s|/run/firn/fcgi.sock|$VAR/run/firn.sock|" "$top/nginx/upstream.conf" \
+	> "$tmp/tls/upstream.conf"
+{
+	[ "$(id -u)" -ne 0 ] || echo "user $(id -un);"
+	cat <<C
+daemon off;
+pid $tmp/tls/pid;
+error_log $tmp/tls/error.log;
+events { }
+http {
+	client_body_temp_path $tmp/tls/b;
+	fastcgi_temp_path $tmp/tls/f;
+	proxy_temp_path $tmp/tls/p;
+	uwsgi_temp_path $tmp/tls/u;
+	scgi_temp_path $tmp/tls/s;
+	include $tmp/tls/upstream.conf;
+	include $tmp/tls/example.conf;
+}
+C
+} > "$tmp/tls/nginx.conf"
+nginx -t -p "$tmp/tls" -c "$tmp/tls/nginx.conf" 2> "$tmp/out"
+ok $? "nginx takes the example" || sed 's/^/# /' "$tmp/out"
+grep -q 'warn\|emerg' "$tmp/out"
+is $? 1 "  without a warning"
+nginx -p "$tmp/tls" -c "$tmp/tls/nginx.conf" 2> /dev/null &
+tls_pid=$!
+for ((i = 0; i < 50; i++)); do
+	[ -s "$tmp/tls/pid" ] && break
+	sleep 0.1
+done
+s=https://registry.example:$tls
+c=(--cacert "$tmp/chain.pem" --resolve "registry.example:$tls:127.0.0.1")
+for version in 1.1 2; do
+	is "$(http "${c[@]}" --http$version "$s/v2/hello/manifests/latest")" \
+		200 "TLS, HTTP/$version: a manifest"
+	cmp -s "$tmp/body" "$tmp/manifest"
+	ok $? "  the same bytes"
+	is "$(http "${c[@]}" --http$version "$s/v2/hello/blobs/$layer")" 200 \
+		"TLS, HTTP/$version: a blob"
+	is "$(header Docker-Content-Digest)" "$layer" "  with its digest"
+	is "$(http "${c[@]}" --http$version "$s/v2/broken/manifests/latest")" \
+		422 "TLS, HTTP/$version: a failed build"
+	like "$(cat "$tmp/body")" "exit code 2" "  with its cause"
+done
+like "$(head -n 1 "$tmp/headers" | tr -d '\r')" "^HTTP/2 422" \
+	"HTTP/2 has no reason phrase"
+http "${c[@]}" --http1.1 "$s/v2/broken/manifests/latest" > /dev/null
+like "$(head -n 1 "$tmp/headers")" "422 the build of 'broken' failed" \
+	"HTTP/1.1 has the cause in it"
+is "$(curl -sS -o "$tmp/body" -w '%{http_code} %{redirect_url}' \
+	-H 'Host: registry.example' "http://127.0.0.1:$plain/v2/")" \
+	"308 https://registry.example/v2/" "without TLS: a redirect"
+jq -se 'length > 5 and all(.request != "")' "$tmp/tls/firn.log" > /dev/null
+ok $? "its log is JSON, with the request's id"
+id=$(jq -r 'select(.uri == "/v2/broken/manifests/latest") | .request' \
+	"$tmp/tls/firn.log" | tail -n 1)
+grep -q "\"request\":\"$id\"" "$VAR/firn.log"
+ok $? "  which is in our log too"
+kill $tls_pid
+wait $tls_pid
+finish
