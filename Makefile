@@ -149,6 +149,7 @@ FUZZ_TARGETS := \
 	tests/fuzz/fuzz_image.c \
 	tests/fuzz/fuzz_json.c \
 	tests/fuzz/fuzz_manifest.c \
+	tests/fuzz/fuzz_nix.c \
 	tests/fuzz/fuzz_records.c \
 	tests/fuzz/fuzz_route.c
 
