@@ -68,6 +68,7 @@ CORE_SRC := \
 	core/build.c \
 	core/cache.c \
 	core/config.c \
+	core/db.c \
 	core/engine.c \
 	core/flight.c \
 	core/forest.c \

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/state.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/db.h"
 #include "core/model/layers.h"
-#include "core/sys/fs.h"
-#include "core/sys/log.h"
 
 /*
  * Step i makes version i + 1 out of version i. Steps are only ever added:
@@ -50,7 +47,6 @@ enum query {
 	LIST_TAGS,
 	LIST_IMAGES,
 	CHECK,
-	N_QUERIES,
 };
 
 static const char *const queries[] = {
@@ -73,221 +69,26 @@ static const char *const queries[] = {
 	[CHECK] = "SELECT count(*) FROM sqlite_schema",
 };
 
-/* One thread's connection. */
-struct conn {
-	struct state *state;
-	struct conn *next;
-	sqlite3 *db;
-	sqlite3_stmt *stmts[N_QUERIES];
+static const struct db_schema schema = {
+	.migrations = migrations,
+	.n_migrations = ARRAY_LEN(migrations),
+	.queries = queries,
+	.n_queries = ARRAY_LEN(queries),
 };
 
 struct state {
-	char *path;
-	pthread_key_t mine; /* this thread's struct conn */
-	pthread_mutex_t lock;
-	struct conn *all;
+	struct db *db;
 };
-
-static int
-db_error(struct err *e, sqlite3 *db, const char *what)
-{
-	return err_set(e, ERR_SYSTEM, "state database: %s: %s", what,
-		       sqlite3_errmsg(db));
-}
-
-static void
-conn_close(struct conn *c)
-{
-	for (size_t i = 0; i < N_QUERIES; i++)
-		(void)sqlite3_finalize(c->stmts[i]);
-	(void)sqlite3_close(c->db);
-	free(c);
-}
-
-/* At a thread's end. */
-static void
-conn_drop(void *arg)
-{
-	struct conn *c = arg, **at;
-	struct state *st = c->state;
-
-	(void)pthread_mutex_lock(&st->lock);
-	for (at = &st->all; *at != c; at = &(*at)->next)
-		continue;
-	*at = c->next;
-	(void)pthread_mutex_unlock(&st->lock);
-	conn_close(c);
-}
-
-static int
-open_db(const char *path, sqlite3 **ret, struct err *e)
-{
-	static const char setup[] = "PRAGMA journal_mode = WAL;"
-				    "PRAGMA synchronous = NORMAL;";
-	sqlite3 *db = NULL;
-
-	if (sqlite3_open_v2(path, &db,
-			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-				    SQLITE_OPEN_NOMUTEX,
-			    NULL) != SQLITE_OK ||
-	    sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
-	    sqlite3_exec(db, setup, NULL, NULL, NULL) != SQLITE_OK) {
-		db_error(e, db, "open");
-		(void)sqlite3_close(db);
-		return -1;
-	}
-	*ret = db;
-	return 0;
-}
-
-static int
-conn_get(struct state *st, struct conn **ret, struct err *e)
-{
-	struct conn *c = pthread_getspecific(st->mine);
-
-	if (!c) {
-		c = xcalloc(1, sizeof(*c));
-		c->state = st;
-		if (open_db(st->path, &c->db, e) < 0) {
-			free(c);
-			return -1;
-		}
-		(void)pthread_mutex_lock(&st->lock);
-		c->next = st->all;
-		st->all = c;
-		(void)pthread_mutex_unlock(&st->lock);
-		(void)pthread_setspecific(st->mine, c);
-	}
-	*ret = c;
-	return 0;
-}
-
-/* --- making and migrating */
-
-static int
-get_version(sqlite3 *db, int *ret)
-{
-	sqlite3_stmt *s = NULL;
-	int r = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &s, NULL);
-
-	if (r == SQLITE_OK)
-		r = sqlite3_step(s);
-	if (r == SQLITE_ROW)
-		*ret = sqlite3_column_int(s, 0);
-	(void)sqlite3_finalize(s);
-	return r == SQLITE_ROW ? 0 : -1;
-}
-
-static int
-run_migrations(sqlite3 *db, int from, struct err *e)
-{
-	char pragma[64];
-
-	for (size_t i = (size_t)from; i < ARRAY_LEN(migrations); i++)
-		if (sqlite3_exec(db, migrations[i], NULL, NULL, NULL) !=
-		    SQLITE_OK)
-			return db_error(e, db, "migrate");
-	(void)snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %zu",
-		       ARRAY_LEN(migrations));
-	if (sqlite3_exec(db, pragma, NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(e, db, "migrate");
-	return 0;
-}
-
-/* In one transaction, so that two processes that start at once agree. */
-static int
-migrate(sqlite3 *db, struct err *e)
-{
-	int version = 0, r;
-
-	if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(e, db, "lock");
-	if (get_version(db, &version) < 0)
-		r = db_error(e, db, "read version");
-	else if (version > (int)ARRAY_LEN(migrations))
-		r = err_set(e, ERR_SYSTEM,
-			    "state database: made by a newer version of Firn "
-			    "(%d; this one knows %zu)",
-			    version, ARRAY_LEN(migrations));
-	else
-		r = run_migrations(db, version, e);
-	if (sqlite3_exec(db, r == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL,
-			 NULL) != SQLITE_OK &&
-	    r == 0)
-		r = db_error(e, db, "commit");
-	return r;
-}
-
-/* Is the file there sound? false: damaged, or no database at all. */
-static bool
-is_sound(const char *path)
-{
-	sqlite3_stmt *s = NULL;
-	sqlite3 *db = NULL;
-	bool sound;
-	int r = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
-
-	if (r == SQLITE_OK)
-		(void)sqlite3_busy_timeout(db, 10000);
-	if (r == SQLITE_OK)
-		r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s,
-				       NULL);
-	if (r == SQLITE_OK)
-		r = sqlite3_step(s);
-	if (r == SQLITE_ROW)
-		sound = strcmp((const char *)sqlite3_column_text(s, 0), "ok") ==
-			0;
-	else
-		sound = r != SQLITE_CORRUPT && r != SQLITE_NOTADB;
-	(void)sqlite3_finalize(s);
-	(void)sqlite3_close(db);
-	return sound;
-}
-
-static int
-set_aside_if_damaged(const char *path, struct err *e)
-{
-	static const char *const parts[] = {"-wal", "-shm", ""};
-	bool found;
-
-	if (fs_stat_file(path, &found, NULL, e) < 0)
-		return -1;
-	if (!found || is_sound(path))
-		return 0;
-	log_error("state.damaged", LOG_S("path", path),
-		  LOG_S("action", "set aside as *.damaged, starting anew"));
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		AUTO(buf) struct buf from = BUF_INIT, to = BUF_INIT;
-
-		buf_printf(&from, "%s%s", path, parts[i]);
-		buf_printf(&to, "%s%s.damaged", path, parts[i]);
-		if (rename(from.p, to.p) < 0 && parts[i][0] == '\0')
-			return err_set(e, ERR_SYSTEM, "can't set %s aside",
-				       path);
-	}
-	return 0;
-}
 
 int
 state_open(const char *dir, struct state **ret, struct err *e)
 {
-	AUTO(buf) struct buf path = BUF_INIT;
-	struct state *st;
-	struct conn *c;
+	struct db *db;
 
-	buf_printf(&path, "%s/firn.sqlite", dir);
-	if (fs_mkdirs(dir, 0755, e) < 0 || set_aside_if_damaged(path.p, e) < 0)
+	if (db_open(dir, &schema, &db, e) < 0)
 		return -1;
-	st = xcalloc(1, sizeof(*st));
-	st->path = buf_steal(&path);
-	(void)pthread_mutex_init(&st->lock, NULL);
-	if (pthread_key_create(&st->mine, conn_drop) != 0)
-		abort();
-	if (conn_get(st, &c, e) < 0 || migrate(c->db, e) < 0) {
-		state_free(st);
-		return -1;
-	}
-	*ret = st;
+	*ret = xcalloc(1, sizeof(**ret));
+	(*ret)->db = db;
 	return 0;
 }
 
@@ -296,118 +97,29 @@ state_free(struct state *st)
 {
 	if (!st)
 		return;
-	(void)pthread_key_delete(st->mine);
-	while (st->all) {
-		struct conn *c = st->all;
-
-		st->all = c->next;
-		conn_close(c);
-	}
-	(void)pthread_mutex_destroy(&st->lock);
-	free(st->path);
+	db_free(st->db);
 	free(st);
-}
-
-/* --- queries: get a statement, bind, step, read, done */
-
-static sqlite3_stmt *
-begin(struct state *st, enum query q, struct err *e)
-{
-	struct conn *c;
-
-	if (conn_get(st, &c, e) < 0)
-		return NULL;
-	if (!c->stmts[q] &&
-	    sqlite3_prepare_v3(c->db, queries[q], -1, SQLITE_PREPARE_PERSISTENT,
-			       &c->stmts[q], NULL) != SQLITE_OK) {
-		db_error(e, c->db, queries[q]);
-		return NULL;
-	}
-	return c->stmts[q];
-}
-
-static void
-bind_digest(sqlite3_stmt *s, int i, const struct digest *d)
-{
-	(void)sqlite3_bind_blob(s, i, d->b, DIGEST_SIZE, SQLITE_TRANSIENT);
-}
-
-static void
-bind_text(sqlite3_stmt *s, int i, const char *text)
-{
-	(void)sqlite3_bind_text(s, i, text, -1, SQLITE_TRANSIENT);
-}
-
-static void
-bind_u64(sqlite3_stmt *s, int i, uint64_t v)
-{
-	(void)sqlite3_bind_int64(s, i, (sqlite3_int64)v);
-}
-
-/* One row or none. After a row, read columns, then finish(). */
-static int
-step(sqlite3_stmt *s, bool *ret_row, struct err *e)
-{
-	int r = sqlite3_step(s);
-
-	*ret_row = r == SQLITE_ROW;
-	if (r == SQLITE_ROW || r == SQLITE_DONE)
-		return 0;
-	db_error(e, sqlite3_db_handle(s), sqlite3_sql(s));
-	(void)sqlite3_reset(s);
-	return -1;
-}
-
-static void
-finish(sqlite3_stmt *s)
-{
-	(void)sqlite3_reset(s);
-	(void)sqlite3_clear_bindings(s);
-}
-
-static int
-run(sqlite3_stmt *s, struct err *e)
-{
-	bool row;
-
-	if (step(s, &row, e) < 0)
-		return -1;
-	finish(s);
-	return 0;
-}
-
-/* A column that must be a digest; anything else is damage. */
-static int
-column_digest(sqlite3_stmt *s, int i, struct digest *ret, struct err *e)
-{
-	const void *p = sqlite3_column_blob(s, i);
-
-	if (!p || sqlite3_column_bytes(s, i) != DIGEST_SIZE)
-		return err_set(e, ERR_SYSTEM,
-			       "state database: a digest is damaged");
-	memcpy(ret->b, p, DIGEST_SIZE);
-	return 0;
 }
 
 int
 state_get_revision(struct state *st, const struct digest *key, uint64_t now,
 		   bool *ret_found, struct revision *ret, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, GET_REVISION, e);
+	sqlite3_stmt *s = db_begin(st->db, GET_REVISION, e);
 
 	*ret_found = false;
 	if (!s)
 		return -1;
-	bind_digest(s, 1, key);
-	bind_u64(s, 2, now);
-	if (step(s, ret_found, e) < 0)
+	db_bind_digest(s, 1, key);
+	db_bind_u64(s, 2, now);
+	if (db_step(s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
 		(void)snprintf(ret->id, sizeof(ret->id), "%s",
 			       (const char *)sqlite3_column_text(s, 0));
 		ret->time = (uint64_t)sqlite3_column_int64(s, 1);
 	}
-	finish(s);
+	db_finish(s);
 	return 0;
 }
 
@@ -415,33 +127,33 @@ int
 state_put_revision(struct state *st, const struct digest *key,
 		   const struct revision *r, uint64_t until, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, PUT_REVISION, e);
+	sqlite3_stmt *s = db_begin(st->db, PUT_REVISION, e);
 
 	if (!s)
 		return -1;
-	bind_digest(s, 1, key);
-	bind_text(s, 2, r->id);
-	bind_u64(s, 3, r->time);
-	bind_u64(s, 4, until);
-	return run(s, e);
+	db_bind_digest(s, 1, key);
+	db_bind_text(s, 2, r->id);
+	db_bind_u64(s, 3, r->time);
+	db_bind_u64(s, 4, until);
+	return db_run(s, e);
 }
 
 int
 state_get_image(struct state *st, const struct digest *key, bool *ret_found,
 		struct digest *ret, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, GET_IMAGE, e);
+	sqlite3_stmt *s = db_begin(st->db, GET_IMAGE, e);
 	int r = 0;
 
 	*ret_found = false;
 	if (!s)
 		return -1;
-	bind_digest(s, 1, key);
-	if (step(s, ret_found, e) < 0)
+	db_bind_digest(s, 1, key);
+	if (db_step(s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found)
-		r = column_digest(s, 0, ret, e);
-	finish(s);
+		r = db_column_digest(s, 0, ret, e);
+	db_finish(s);
 	return r;
 }
 
@@ -449,37 +161,37 @@ int
 state_put_image(struct state *st, const struct digest *key,
 		const struct digest *manifest, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, PUT_IMAGE, e);
+	sqlite3_stmt *s = db_begin(st->db, PUT_IMAGE, e);
 
 	if (!s)
 		return -1;
-	bind_digest(s, 1, key);
-	bind_digest(s, 2, manifest);
-	return run(s, e);
+	db_bind_digest(s, 1, key);
+	db_bind_digest(s, 2, manifest);
+	return db_run(s, e);
 }
 
 int
 state_get_layer(struct state *st, const struct digest *key, bool *ret_found,
 		struct layer *ret, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, GET_LAYER, e);
+	sqlite3_stmt *s = db_begin(st->db, GET_LAYER, e);
 	int r = 0;
 
 	*ret_found = false;
 	if (!s)
 		return -1;
-	bind_digest(s, 1, key);
-	if (step(s, ret_found, e) < 0)
+	db_bind_digest(s, 1, key);
+	if (db_step(s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
-		r = column_digest(s, 0, &ret->digest, e);
+		r = db_column_digest(s, 0, &ret->digest, e);
 		if (r == 0)
-			r = column_digest(s, 1, &ret->diff_id, e);
+			r = db_column_digest(s, 1, &ret->diff_id, e);
 		ret->size = (uint64_t)sqlite3_column_int64(s, 2);
 		ret->compression =
 			(enum compression_kind)sqlite3_column_int(s, 3);
 	}
-	finish(s);
+	db_finish(s);
 	return r;
 }
 
@@ -487,16 +199,16 @@ int
 state_put_layer(struct state *st, const struct digest *key,
 		const struct layer *l, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, PUT_LAYER, e);
+	sqlite3_stmt *s = db_begin(st->db, PUT_LAYER, e);
 
 	if (!s)
 		return -1;
-	bind_digest(s, 1, key);
-	bind_digest(s, 2, &l->digest);
-	bind_digest(s, 3, &l->diff_id);
-	bind_u64(s, 4, l->size);
-	bind_u64(s, 5, (uint64_t)l->compression);
-	return run(s, e);
+	db_bind_digest(s, 1, key);
+	db_bind_digest(s, 2, &l->digest);
+	db_bind_digest(s, 3, &l->diff_id);
+	db_bind_u64(s, 4, l->size);
+	db_bind_u64(s, 5, (uint64_t)l->compression);
+	return db_run(s, e);
 }
 
 int
@@ -504,14 +216,14 @@ state_get_manifest(struct state *st, const struct digest *d, bool *ret_found,
 		   uint64_t *ret_size, struct buf *media_type,
 		   struct buf *blobs, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, GET_MANIFEST, e);
+	sqlite3_stmt *s = db_begin(st->db, GET_MANIFEST, e);
 	int n;
 
 	*ret_found = false;
 	if (!s)
 		return -1;
-	bind_digest(s, 1, d);
-	if (step(s, ret_found, e) < 0)
+	db_bind_digest(s, 1, d);
+	if (db_step(s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
 		*ret_size = (uint64_t)sqlite3_column_int64(s, 0);
@@ -519,7 +231,7 @@ state_get_manifest(struct state *st, const struct digest *d, bool *ret_found,
 		n = sqlite3_column_bytes(s, 2);
 		buf_add(blobs, sqlite3_column_blob(s, 2), (size_t)n);
 	}
-	finish(s);
+	db_finish(s);
 	return 0;
 }
 
@@ -528,30 +240,30 @@ state_put_manifest(struct state *st, const struct digest *d, uint64_t size,
 		   const char *media_type, const struct digest *blobs, size_t n,
 		   struct err *e)
 {
-	sqlite3_stmt *s = begin(st, PUT_MANIFEST, e);
+	sqlite3_stmt *s = db_begin(st->db, PUT_MANIFEST, e);
 
 	if (!s)
 		return -1;
-	bind_digest(s, 1, d);
-	bind_u64(s, 2, size);
-	bind_text(s, 3, media_type);
+	db_bind_digest(s, 1, d);
+	db_bind_u64(s, 2, size);
+	db_bind_text(s, 3, media_type);
 	(void)sqlite3_bind_blob64(s, 4, blobs, n * sizeof(*blobs),
 				  SQLITE_TRANSIENT);
-	return run(s, e);
+	return db_run(s, e);
 }
 
 int
 state_put_tag(struct state *st, const char *name, const char *tag,
 	      const struct digest *manifest, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, PUT_TAG, e);
+	sqlite3_stmt *s = db_begin(st->db, PUT_TAG, e);
 
 	if (!s)
 		return -1;
-	bind_text(s, 1, name);
-	bind_text(s, 2, tag);
-	bind_digest(s, 3, manifest);
-	return run(s, e);
+	db_bind_text(s, 1, name);
+	db_bind_text(s, 2, tag);
+	db_bind_digest(s, 3, manifest);
+	return db_run(s, e);
 }
 
 /* Rows of one text column; one more than max is asked for, to know of it. */
@@ -562,11 +274,11 @@ list(sqlite3_stmt *s, const char *last, size_t max, struct arena *a,
 	bool row = false;
 	size_t cap = 16;
 
-	bind_text(s, 1, last ? last : "");
-	bind_u64(s, 2, (uint64_t)max + 1);
+	db_bind_text(s, 1, last ? last : "");
+	db_bind_u64(s, 2, (uint64_t)max + 1);
 	*ret = (struct state_names){.v = arena_alloc(a, cap, sizeof(char *))};
 	for (;;) {
-		if (step(s, &row, e) < 0)
+		if (db_step(s, &row, e) < 0)
 			return -1;
 		ret->more = row && ret->n == max;
 		if (!row || ret->more)
@@ -582,7 +294,7 @@ list(sqlite3_stmt *s, const char *last, size_t max, struct arena *a,
 		ret->v[ret->n++] = arena_strdup(
 			a, (const char *)sqlite3_column_text(s, 0));
 	}
-	finish(s);
+	db_finish(s);
 	return 0;
 }
 
@@ -591,11 +303,11 @@ state_list_tags(struct state *st, const char *name, const char *last,
 		size_t max, struct arena *a, struct state_names *ret,
 		struct err *e)
 {
-	sqlite3_stmt *s = begin(st, LIST_TAGS, e);
+	sqlite3_stmt *s = db_begin(st->db, LIST_TAGS, e);
 
 	if (!s)
 		return -1;
-	bind_text(s, 3, name);
+	db_bind_text(s, 3, name);
 	return list(s, last, max, a, ret, e);
 }
 
@@ -603,7 +315,7 @@ int
 state_list_images(struct state *st, const char *last, size_t max,
 		  struct arena *a, struct state_names *ret, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, LIST_IMAGES, e);
+	sqlite3_stmt *s = db_begin(st->db, LIST_IMAGES, e);
 
 	return s ? list(s, last, max, a, ret, e) : -1;
 }
@@ -611,7 +323,7 @@ state_list_images(struct state *st, const char *last, size_t max,
 int
 state_check(struct state *st, struct err *e)
 {
-	sqlite3_stmt *s = begin(st, CHECK, e);
+	sqlite3_stmt *s = db_begin(st->db, CHECK, e);
 
-	return s ? run(s, e) : -1;
+	return s ? db_run(s, e) : -1;
 }

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/db.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/buf.h"
+#include "core/base/digest.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/sys/fs.h"
+#include "core/sys/log.h"
+
+/* One thread's connection. */
+struct conn {
+	struct db *owner;
+	struct conn *next;
+	sqlite3 *sql;
+	sqlite3_stmt **stmts; /* one for each query, made at first use */
+};
+
+struct db {
+	const struct db_schema *schema;
+	char *path;
+	pthread_key_t mine; /* this thread's struct conn */
+	pthread_mutex_t lock;
+	struct conn *all;
+};
+
+static int
+db_error(struct err *e, sqlite3 *sql, const char *what)
+{
+	return err_set(e, ERR_SYSTEM, "state database: %s: %s", what,
+		       sqlite3_errmsg(sql));
+}
+
+static void
+conn_close(struct conn *c)
+{
+	for (size_t i = 0; i < c->owner->schema->n_queries; i++)
+		(void)sqlite3_finalize(c->stmts[i]);
+	(void)sqlite3_close(c->sql);
+	free(c->stmts);
+	free(c);
+}
+
+/* At a thread's end. */
+static void
+conn_drop(void *arg)
+{
+	struct conn *c = arg, **at;
+	struct db *db = c->owner;
+
+	(void)pthread_mutex_lock(&db->lock);
+	for (at = &db->all; *at != c; at = &(*at)->next)
+		continue;
+	*at = c->next;
+	(void)pthread_mutex_unlock(&db->lock);
+	conn_close(c);
+}
+
+static int
+open_db(const char *path, sqlite3 **ret, struct err *e)
+{
+	static const char setup[] = "PRAGMA journal_mode = WAL;"
+				    "PRAGMA synchronous = NORMAL;";
+	sqlite3 *sql = NULL;
+
+	if (sqlite3_open_v2(path, &sql,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+				    SQLITE_OPEN_NOMUTEX,
+			    NULL) != SQLITE_OK ||
+	    sqlite3_busy_timeout(sql, 10000) != SQLITE_OK ||
+	    sqlite3_exec(sql, setup, NULL, NULL, NULL) != SQLITE_OK) {
+		db_error(e, sql, "open");
+		(void)sqlite3_close(sql);
+		return -1;
+	}
+	*ret = sql;
+	return 0;
+}
+
+static int
+conn_get(struct db *db, struct conn **ret, struct err *e)
+{
+	struct conn *c = pthread_getspecific(db->mine);
+
+	if (!c) {
+		c = xcalloc(1, sizeof(*c));
+		c->owner = db;
+		if (open_db(db->path, &c->sql, e) < 0) {
+			free(c);
+			return -1;
+		}
+		c->stmts = xcalloc(db->schema->n_queries, sizeof(*c->stmts));
+		(void)pthread_mutex_lock(&db->lock);
+		c->next = db->all;
+		db->all = c;
+		(void)pthread_mutex_unlock(&db->lock);
+		(void)pthread_setspecific(db->mine, c);
+	}
+	*ret = c;
+	return 0;
+}
+
+/* --- making and migrating */
+
+static int
+get_version(sqlite3 *sql, int *ret)
+{
+	sqlite3_stmt *s = NULL;
+	int r = sqlite3_prepare_v2(sql, "PRAGMA user_version", -1, &s, NULL);
+
+	if (r == SQLITE_OK)
+		r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		*ret = sqlite3_column_int(s, 0);
+	(void)sqlite3_finalize(s);
+	return r == SQLITE_ROW ? 0 : -1;
+}
+
+static int
+run_migrations(const struct db_schema *schema, sqlite3 *sql, int from,
+	       struct err *e)
+{
+	char pragma[64];
+
+	for (size_t i = (size_t)from; i < schema->n_migrations; i++)
+		if (sqlite3_exec(sql, schema->migrations[i], NULL, NULL,
+				 NULL) != SQLITE_OK)
+			return db_error(e, sql, "migrate");
+	(void)snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %zu",
+		       schema->n_migrations);
+	if (sqlite3_exec(sql, pragma, NULL, NULL, NULL) != SQLITE_OK)
+		return db_error(e, sql, "migrate");
+	return 0;
+}
+
+/* In one transaction, so that two processes that start at once agree. */
+static int
+migrate(const struct db_schema *schema, sqlite3 *sql, struct err *e)
+{
+	int version = 0, r;
+
+	if (sqlite3_exec(sql, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return db_error(e, sql, "lock");
+	if (get_version(sql, &version) < 0)
+		r = db_error(e, sql, "read version");
+	else if (version > (int)schema->n_migrations)
+		r = err_set(e, ERR_SYSTEM,
+			    "state database: made by a newer version of Firn "
+			    "(%d; this one knows %zu)",
+			    version, schema->n_migrations);
+	else
+		r = run_migrations(schema, sql, version, e);
+	if (sqlite3_exec(sql, r == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL,
+			 NULL) != SQLITE_OK &&
+	    r == 0)
+		r = db_error(e, sql, "commit");
+	return r;
+}
+
+/* Is the file there sound? false: damaged, or no database at all. */
+static bool
+is_sound(const char *path)
+{
+	sqlite3_stmt *s = NULL;
+	sqlite3 *sql = NULL;
+	bool sound;
+	int r = sqlite3_open_v2(path, &sql, SQLITE_OPEN_READWRITE, NULL);
+
+	if (r == SQLITE_OK)
+		(void)sqlite3_busy_timeout(sql, 10000);
+	if (r == SQLITE_OK)
+		r = sqlite3_prepare_v2(sql, "PRAGMA quick_check(1)", -1, &s,
+				       NULL);
+	if (r == SQLITE_OK)
+		r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		sound = strcmp((const char *)sqlite3_column_text(s, 0), "ok") ==
+			0;
+	else
+		sound = r != SQLITE_CORRUPT && r != SQLITE_NOTADB;
+	(void)sqlite3_finalize(s);
+	(void)sqlite3_close(sql);
+	return sound;
+}
+
+static int
+set_aside_if_damaged(const char *path, struct err *e)
+{
+	static const char *const parts[] = {"-wal", "-shm", ""};
+	bool found;
+
+	if (fs_stat_file(path, &found, NULL, e) < 0)
+		return -1;
+	if (!found || is_sound(path))
+		return 0;
+	log_error("state.damaged", LOG_S("path", path),
+		  LOG_S("action", "set aside as *.damaged, starting anew"));
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		AUTO(buf) struct buf from = BUF_INIT, to = BUF_INIT;
+
+		buf_printf(&from, "%s%s", path, parts[i]);
+		buf_printf(&to, "%s%s.damaged", path, parts[i]);
+		if (rename(from.p, to.p) < 0 && parts[i][0] == '\0')
+			return err_set(e, ERR_SYSTEM, "can't set %s aside",
+				       path);
+	}
+	return 0;
+}
+
+int
+db_open(const char *dir, const struct db_schema *schema, struct db **ret,
+	struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct db *db;
+	struct conn *c;
+
+	buf_printf(&path, "%s/firn.sqlite", dir);
+	if (fs_mkdirs(dir, 0755, e) < 0 || set_aside_if_damaged(path.p, e) < 0)
+		return -1;
+	db = xcalloc(1, sizeof(*db));
+	db->schema = schema;
+	db->path = buf_steal(&path);
+	(void)pthread_mutex_init(&db->lock, NULL);
+	if (pthread_key_create(&db->mine, conn_drop) != 0)
+		abort();
+	if (conn_get(db, &c, e) < 0 || migrate(schema, c->sql, e) < 0) {
+		db_free(db);
+		return -1;
+	}
+	*ret = db;
+	return 0;
+}
+
+void
+db_free(struct db *db)
+{
+	if (!db)
+		return;
+	(void)pthread_key_delete(db->mine);
+	while (db->all) {
+		struct conn *c = db->all;
+
+		db->all = c->next;
+		conn_close(c);
+	}
+	(void)pthread_mutex_destroy(&db->lock);
+	free(db->path);
+	free(db);
+}
+
+/* --- queries */
+
+sqlite3_stmt *
+db_begin(struct db *db, size_t q, struct err *e)
+{
+	struct conn *c;
+
+	if (conn_get(db, &c, e) < 0)
+		return NULL;
+	if (!c->stmts[q] &&
+	    sqlite3_prepare_v3(c->sql, db->schema->queries[q], -1,
+			       SQLITE_PREPARE_PERSISTENT, &c->stmts[q],
+			       NULL) != SQLITE_OK) {
+		db_error(e, c->sql, db->schema->queries[q]);
+		return NULL;
+	}
+	return c->stmts[q];
+}
+
+void
+db_bind_digest(sqlite3_stmt *s, int i, const struct digest *d)
+{
+	(void)sqlite3_bind_blob(s, i, d->b, DIGEST_SIZE, SQLITE_TRANSIENT);
+}
+
+void
+db_bind_text(sqlite3_stmt *s, int i, const char *text)
+{
+	(void)sqlite3_bind_text(s, i, text, -1, SQLITE_TRANSIENT);
+}
+
+void
+db_bind_u64(sqlite3_stmt *s, int i, uint64_t v)
+{
+	(void)sqlite3_bind_int64(s, i, (sqlite3_int64)v);
+}
+
+int
+db_step(sqlite3_stmt *s, bool *ret_row, struct err *e)
+{
+	int r = sqlite3_step(s);
+
+	*ret_row = r == SQLITE_ROW;
+	if (r == SQLITE_ROW || r == SQLITE_DONE)
+		return 0;
+	db_error(e, sqlite3_db_handle(s), sqlite3_sql(s));
+	(void)sqlite3_reset(s);
+	return -1;
+}
+
+void
+db_finish(sqlite3_stmt *s)
+{
+	(void)sqlite3_reset(s);
+	(void)sqlite3_clear_bindings(s);
+}
+
+int
+db_run(sqlite3_stmt *s, struct err *e)
+{
+	bool row;
+
+	if (db_step(s, &row, e) < 0)
+		return -1;
+	db_finish(s);
+	return 0;
+}
+
+int
+db_column_digest(sqlite3_stmt *s, int i, struct digest *ret, struct err *e)
+{
+	const void *p = sqlite3_column_blob(s, i);
+
+	if (!p || sqlite3_column_bytes(s, i) != DIGEST_SIZE)
+		return err_set(e, ERR_SYSTEM,
+			       "state database: a digest is damaged");
+	memcpy(ret->b, p, DIGEST_SIZE);
+	return 0;
+}
