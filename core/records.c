@@ -20,6 +20,15 @@ name_of(const char *kind, const struct digest *key, char ret[128])
 	(void)snprintf(ret, 128, "%s/%s", kind, hex);
 }
 
+static void
+warn_damaged(const char *kind, const struct digest *key, const char *why)
+{
+	char name[128];
+
+	name_of(kind, key, name);
+	log_warn("record.damaged", LOG_S("record", name), LOG_S("error", why));
+}
+
 /*
  * Read and parse a record. *ret is NULL when there is none, or none that is
  * JSON.
@@ -35,11 +44,16 @@ get(struct store *st, const char *kind, const struct digest *key,
 
 	*ret = NULL;
 	name_of(kind, key, name);
-	if (store_get_record(st, name, &found, &text, e) < 0)
-		return -1;
+	if (store_get_record(st, name, &found, &text, e) < 0) {
+		/* Larger than any record. */
+		if (e->kind != ERR_INVALID)
+			return -1;
+		warn_damaged(kind, key, e->msg);
+		err_clear(e);
+		return 0;
+	}
 	if (found && json_parse(a, text.p, text.len, NULL, ret, &bad) < 0)
-		log_warn("record.damaged", LOG_S("record", name),
-			 LOG_S("error", bad.msg));
+		warn_damaged(kind, key, bad.msg);
 	return 0;
 }
 
@@ -71,6 +85,8 @@ records_get_image(struct store *st, const struct digest *key, bool *ret_found,
 	if (get(st, "manifests", key, &a, &v, e) < 0)
 		return -1;
 	*ret_found = get_digest(v, "manifest", ret);
+	if (v && !*ret_found)
+		warn_damaged("manifests", key, "it makes no sense");
 	return 0;
 }
 
@@ -109,6 +125,8 @@ records_get_layer(struct store *st, const struct digest *key, bool *ret_found,
 		     json_get_u64(v, "size", &ret->size) && name &&
 		     compression_parse(name, &c, &bad) == 0;
 	ret->compression = c.kind;
+	if (v && !*ret_found)
+		warn_damaged("layers", key, "it makes no sense");
 	return 0;
 }
 

@@ -67,8 +67,8 @@ MUST_CHECK int store_put(struct store *st, const void *p, size_t n,
 
 /*
  * Read a small blob (a manifest, a config), at most max bytes, and check it
- * against its digest: ERR_NOT_FOUND when it isn't there, ERR_SYSTEM when it
- * is damaged.
+ * against its digest: ERR_NOT_FOUND when it isn't there, ERR_INVALID when it
+ * is larger, ERR_SYSTEM when it is damaged.
  */
 MUST_CHECK int store_read(struct store *st, const struct digest *d, size_t max,
 			  struct buf *to, struct err *e);
@@ -79,7 +79,8 @@ MUST_CHECK int store_locate(struct store *st, const struct digest *d,
 
 /*
  * Small records, shared by everyone on this storage: replace, and read.
- * Absence is an answer.
+ * Absence is an answer; one that somebody made larger than STORE_RECORD_MAX
+ * is ERR_INVALID.
  */
 MUST_CHECK int store_put_record(struct store *st, const char *name,
 				const void *p, size_t n, struct err *e);
