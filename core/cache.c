@@ -56,8 +56,12 @@ learn_manifest(const struct cache *c, const struct digest *d, bool *ret_found,
 		return 0;
 	}
 	*ret_found = false;
-	if (store_read(c->store, d, MANIFEST_MAX, &text, e) < 0)
-		return -1;
+	if (store_read(c->store, d, MANIFEST_MAX, &text, e) < 0) {
+		if (e->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(e); /* it was removed just now */
+		return 0;
+	}
 	if (manifest_read(&a, text.p, text.len, &s, &bad) < 0)
 		return 0;
 	buf_add(blobs, s.blobs, s.n * sizeof(*s.blobs));

@@ -50,7 +50,8 @@ MUST_CHECK int cache_put_layer(const struct cache *c, const struct digest *key,
 /*
  * What is known of a manifest: from the database, or from its own bytes,
  * which are checked and then remembered. Not found when it isn't there or is
- * no manifest. With whole, all its blobs must be there too.
+ * no manifest. With whole, all its blobs must be there too; those of an
+ * index are manifests, which must be whole themselves.
  */
 MUST_CHECK int cache_find_manifest(const struct cache *c,
 				   const struct digest *d, bool whole,
