@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "core/base/buf.h"
 #include "core/base/digest.h"
@@ -63,8 +66,7 @@ conn_drop(void *arg)
 static int
 open_db(const char *path, sqlite3 **ret, struct err *e)
 {
-	static const char setup[] = "PRAGMA journal_mode = WAL;"
-				    "PRAGMA synchronous = NORMAL;";
+	static const char setup[] = "PRAGMA synchronous = NORMAL;";
 	sqlite3 *sql = NULL;
 
 	if (sqlite3_open_v2(path, &sql,
@@ -137,7 +139,37 @@ run_migrations(const struct db_schema *schema, sqlite3 *sql, int from,
 	return 0;
 }
 
-/* In one transaction, so that two processes that start at once agree. */
+/*
+ * One process opens at a time. A new database can't be switched to WAL by
+ * two at once (SQLite fails at once then, whatever the busy timeout), and
+ * one may find damaged what the other is about to replace.
+ */
+static int
+lock_dir(const char *dir, int *ret_fd, struct err *e)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "open %s", dir);
+	*ret_fd = fd;
+	do
+		r = flock(fd, LOCK_EX);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "lock %s", dir);
+	return 0;
+}
+
+static int
+use_wal(sqlite3 *sql, struct err *e)
+{
+	if (sqlite3_exec(sql, "PRAGMA journal_mode = WAL", NULL, NULL, NULL) !=
+	    SQLITE_OK)
+		return db_error(e, sql, "switch to WAL");
+	return 0;
+}
+
+/* In one transaction: it is there whole or not at all. */
 static int
 migrate(const struct db_schema *schema, sqlite3 *sql, struct err *e)
 {
@@ -216,11 +248,13 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 	struct err *e)
 {
 	AUTO(buf) struct buf path = BUF_INIT;
+	AUTO(fd) int lock = -1;
 	struct db *db;
 	struct conn *c;
 
 	buf_printf(&path, "%s/firn.sqlite", dir);
-	if (fs_mkdirs(dir, 0755, e) < 0 || set_aside_if_damaged(path.p, e) < 0)
+	if (fs_mkdirs(dir, 0755, e) < 0 || lock_dir(dir, &lock, e) < 0 ||
+	    set_aside_if_damaged(path.p, e) < 0)
 		return -1;
 	db = xcalloc(1, sizeof(*db));
 	db->schema = schema;
@@ -228,7 +262,8 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 	(void)pthread_mutex_init(&db->lock, NULL);
 	if (pthread_key_create(&db->mine, conn_drop) != 0)
 		abort();
-	if (conn_get(db, &c, e) < 0 || migrate(schema, c->sql, e) < 0) {
+	if (conn_get(db, &c, e) < 0 || use_wal(c->sql, e) < 0 ||
+	    migrate(schema, c->sql, e) < 0) {
 		db_free(db);
 		return -1;
 	}

@@ -170,6 +170,19 @@ state_put_image(struct state *st, const struct digest *key,
 	return db_run(s, e);
 }
 
+static int
+column_compression(sqlite3_stmt *s, int i, enum compression_kind *ret,
+		   struct err *e)
+{
+	sqlite3_int64 v = sqlite3_column_int64(s, i);
+
+	if (v != COMPRESSION_GZIP && v != COMPRESSION_ZSTD)
+		return err_set(e, ERR_SYSTEM,
+			       "state database: a compression is damaged");
+	*ret = (enum compression_kind)v;
+	return 0;
+}
+
 int
 state_get_layer(struct state *st, const struct digest *key, bool *ret_found,
 		struct layer *ret, struct err *e)
@@ -188,8 +201,8 @@ state_get_layer(struct state *st, const struct digest *key, bool *ret_found,
 		if (r == 0)
 			r = db_column_digest(s, 1, &ret->diff_id, e);
 		ret->size = (uint64_t)sqlite3_column_int64(s, 2);
-		ret->compression =
-			(enum compression_kind)sqlite3_column_int(s, 3);
+		if (r == 0)
+			r = column_compression(s, 3, &ret->compression, e);
 	}
 	db_finish(s);
 	return r;
