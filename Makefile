@@ -118,6 +118,7 @@ FIRN_SRC := \
 UNIT_TESTS := \
 	tests/unit/test_accept.c \
 	tests/unit/test_base.c \
+	tests/unit/test_cache.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
 	tests/unit/test_flight.c \
@@ -135,10 +136,12 @@ UNIT_TESTS := \
 	tests/unit/test_pack_faults.c \
 	tests/unit/test_proc.c \
 	tests/unit/test_registry.c \
+	tests/unit/test_records.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
 	tests/unit/test_server.c \
 	tests/unit/test_sign.c \
+	tests/unit/test_state.c \
 	tests/unit/test_store.c \
 	tests/unit/test_tar.c
 
@@ -344,6 +347,17 @@ $(B)/tests/test_manifest: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_forest: $(B)/tests/support/tree.o $(LIB_CORE) $(LIB_PACK) \
 	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_forest: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_records: $(B)/tests/support/store_mem.o \
+	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
+	$(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_records: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_cache: $(B)/tests/support/store_mem.o \
+	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
+	$(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_cache: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
+$(B)/tests/test_state: $(B)/tests/support/tree.o $(LIB_CORE) \
+	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_state: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 

@@ -20,6 +20,7 @@ struct store_mem {
 	struct store base;
 	pthread_mutex_t lock;
 	bool fail_write;
+	size_t reads;
 	struct {
 		VEC(struct item);
 	} items;
@@ -193,9 +194,17 @@ mem_put_record(struct store *st, const char *name, const void *p, size_t n,
 
 static int
 mem_get_record(struct store *st, const char *name, bool *ret_found,
-	       struct buf *to, struct err *e UNUSED)
+	       struct buf *to, struct err *e)
 {
-	*ret_found = get(mem_of(st), name, to, NULL);
+	struct store_mem *m = mem_of(st);
+	uint64_t size = 0;
+
+	(void)pthread_mutex_lock(&m->lock);
+	m->reads++;
+	(void)pthread_mutex_unlock(&m->lock);
+	if (get(m, name, NULL, &size) && size > STORE_RECORD_MAX)
+		return err_set(e, ERR_INVALID, "%s is too large", name);
+	*ret_found = get(m, name, to, NULL);
 	return 0;
 }
 
@@ -247,4 +256,34 @@ void
 store_mem_fail_write(struct store *st)
 {
 	mem_of(st)->fail_write = true;
+}
+
+void
+store_mem_remove(struct store *st, const struct digest *d)
+{
+	struct store_mem *m = mem_of(st);
+	char name[DIGEST_TEXT_CAP];
+	struct item *it;
+
+	digest_text(d, name);
+	(void)pthread_mutex_lock(&m->lock);
+	it = find(m, name);
+	if (it) {
+		free(it->name);
+		buf_release(&it->data);
+		*it = m->items.v[--m->items.n];
+	}
+	(void)pthread_mutex_unlock(&m->lock);
+}
+
+size_t
+store_mem_reads(struct store *st)
+{
+	struct store_mem *m = mem_of(st);
+	size_t n;
+
+	(void)pthread_mutex_lock(&m->lock);
+	n = m->reads;
+	(void)pthread_mutex_unlock(&m->lock);
+	return n;
 }

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/model/layers.h"
+#include "core/state.h"
+#include "core/sys/fs.h"
+#include "core/sys/log.h"
+#include "tests/support/tap.h"
+#include "tests/support/tree.h"
+
+static struct digest
+key_of(const char *text)
+{
+	struct digest d;
+
+	digest_of(text, strlen(text), &d);
+	return d;
+}
+
+static struct state *
+must_open(const char *dir)
+{
+	struct err e = ERR_INIT;
+	struct state *st = NULL;
+
+	if (state_open(dir, &st, &e) < 0) {
+		printf("Bail out! %s\n", e.msg);
+		exit(1);
+	}
+	return st;
+}
+
+static const struct layer *
+some_layer(void)
+{
+	static struct layer l = {.size = (uint64_t)1 << 40,
+				 .compression = COMPRESSION_ZSTD};
+
+	l.digest = key_of("blob");
+	l.diff_id = key_of("tar");
+	return &l;
+}
+
+static void
+put_all(struct state *st)
+{
+	const struct digest key = key_of("key"),
+			    blobs[] = {key_of("1"), key_of("2")};
+	const struct revision r = {.id = "0123abcd", .time = 17};
+	struct err e = ERR_INIT;
+
+	ok(state_put_revision(st, &key, &r, 1000, &e) == 0 &&
+		   state_put_image(st, &key, &blobs[0], &e) == 0 &&
+		   state_put_layer(st, &key, some_layer(), &e) == 0 &&
+		   state_put_manifest(st, &key, 99, "type", blobs, 2, &e) == 0,
+	   "put one of each %s", e.msg);
+}
+
+static void
+has_none(struct state *st, const char *says)
+{
+	AUTO(buf) struct buf type = BUF_INIT, blobs = BUF_INIT;
+	const struct digest key = key_of("key");
+	bool found[4] = {true, true, true, true};
+	struct err e = ERR_INIT;
+	struct revision r;
+	struct digest d;
+	struct layer l;
+	uint64_t size;
+
+	ok(state_get_revision(st, &key, 0, &found[0], &r, &e) == 0 &&
+		   state_get_image(st, &key, &found[1], &d, &e) == 0 &&
+		   state_get_layer(st, &key, &found[2], &l, &e) == 0 &&
+		   state_get_manifest(st, &key, &found[3], &size, &type, &blobs,
+				      &e) == 0 &&
+		   !found[0] && !found[1] && !found[2] && !found[3],
+	   "%s %s", says, e.msg);
+}
+
+static void
+has_all(struct state *st, const char *says)
+{
+	AUTO(buf) struct buf type = BUF_INIT, blobs = BUF_INIT;
+	const struct digest key = key_of("key"), one = key_of("1"),
+			    two = key_of("2");
+	bool found[4] = {false, false, false, false};
+	struct err e = ERR_INIT;
+	struct revision r = {.time = 0};
+	struct layer l = {.size = 0};
+	uint64_t size = 0;
+	struct digest d;
+
+	ok(state_get_revision(st, &key, 999, &found[0], &r, &e) == 0 &&
+		   state_get_image(st, &key, &found[1], &d, &e) == 0 &&
+		   state_get_layer(st, &key, &found[2], &l, &e) == 0 &&
+		   state_get_manifest(st, &key, &found[3], &size, &type, &blobs,
+				      &e) == 0 &&
+		   found[0] && found[1] && found[2] && found[3],
+	   "%s %s", says, e.msg);
+	ok(strcmp(r.id, "0123abcd") == 0 && r.time == 17, "  revision");
+	ok(digest_eq(&d, &one), "  image");
+	ok(digest_eq(&l.digest, &some_layer()->digest) &&
+		   digest_eq(&l.diff_id, &some_layer()->diff_id) &&
+		   l.size == some_layer()->size &&
+		   l.compression == COMPRESSION_ZSTD,
+	   "  layer");
+	ok(size == 99 && strcmp(type.p, "type") == 0 &&
+		   blobs.len == sizeof(one) + sizeof(two) &&
+		   memcmp(blobs.p, one.b, sizeof(one)) == 0 &&
+		   memcmp(blobs.p + sizeof(one), two.b, sizeof(two)) == 0,
+	   "  manifest and its blobs, in order");
+}
+
+static void
+test_values(void)
+{
+	const char *dir = tree_path("values/of/state");
+	const struct digest key = key_of("key"), other = key_of("other");
+	struct revision r = {.id = "new"};
+	struct err e = ERR_INIT;
+	struct state *st = must_open(dir);
+	struct digest d;
+	bool found = true;
+
+	has_none(st, "a new database has nothing");
+	ok(state_check(st, &e) == 0, "and answers %s", e.msg);
+	put_all(st);
+	has_all(st, "all are found");
+	state_free(st);
+	st = must_open(dir);
+	has_all(st, "all are there after opening again");
+	ok(state_get_revision(st, &key, 1000, &found, &r, &e) == 0 && !found,
+	   "a revision ends when its time is over");
+	ok(state_put_revision(st, &key, &r, 2000, &e) == 0 &&
+		   state_get_revision(st, &key, 1999, &found, &r, &e) == 0 &&
+		   found && strcmp(r.id, "new") == 0,
+	   "it is replaced");
+	ok(state_put_image(st, &key, &other, &e) == 0 &&
+		   state_get_image(st, &key, &found, &d, &e) == 0 && found &&
+		   digest_eq(&d, &other),
+	   "so is an image");
+	ok(state_get_image(st, &other, &found, &d, &e) == 0 && !found,
+	   "another key has none");
+	state_free(st);
+	state_free(NULL);
+}
+
+/* What can't be a value of ours is damage, not an index into a table. */
+static void
+test_bad_value(void)
+{
+	struct state *st = must_open(tree_path("bad-value"));
+	struct layer l = *some_layer(), got;
+	const struct digest key = key_of("key");
+	struct err e = ERR_INIT;
+	bool found = false;
+
+	l.compression = (enum compression_kind)77;
+	ok(state_put_layer(st, &key, &l, &e) == 0 &&
+		   state_get_layer(st, &key, &found, &got, &e) < 0 &&
+		   e.kind == ERR_SYSTEM,
+	   "a compression that there isn't: %s", e.msg);
+	state_free(st);
+}
+
+static void
+test_tags(void)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	struct state *st = must_open(tree_path("tags"));
+	const struct digest d = key_of("m");
+	struct state_names names;
+	struct err e = ERR_INIT;
+	char name[16];
+	bool good = true;
+
+	ok(state_list_images(st, NULL, 10, &a, &names, &e) == 0 &&
+		   names.n == 0 && !names.more,
+	   "no image yet");
+	for (int i = 39; i >= 0; i--) {
+		(void)snprintf(name, sizeof(name), "i%02d", i);
+		good = good && state_put_tag(st, name, "latest", &d, &e) == 0;
+		good = good && state_put_tag(st, name, "23.05", &d, &e) == 0;
+		good = good && state_put_tag(st, name, "latest", &d, &e) == 0;
+	}
+	ok(good, "forty images of two tags %s", e.msg);
+	ok(state_list_images(st, NULL, 40, &a, &names, &e) == 0 &&
+		   names.n == 40 && !names.more &&
+		   strcmp(names.v[0], "i00") == 0 &&
+		   strcmp(names.v[39], "i39") == 0,
+	   "all, each once, sorted");
+	ok(state_list_images(st, "i09", 20, &a, &names, &e) == 0 &&
+		   names.n == 20 && names.more &&
+		   strcmp(names.v[0], "i10") == 0,
+	   "twenty after the tenth, and there are more");
+	ok(state_list_images(st, "i39", 20, &a, &names, &e) == 0 &&
+		   names.n == 0 && !names.more,
+	   "none after the last");
+	ok(state_list_images(st, NULL, 0, &a, &names, &e) == 0 &&
+		   names.n == 0 && names.more,
+	   "none at all when none is wanted");
+	ok(state_list_tags(st, "i07", NULL, 10, &a, &names, &e) == 0 &&
+		   names.n == 2 && strcmp(names.v[0], "23.05") == 0 &&
+		   strcmp(names.v[1], "latest") == 0,
+	   "the tags of one");
+	ok(state_list_tags(st, "i07", "23.05", 1, &a, &names, &e) == 0 &&
+		   names.n == 1 && !names.more,
+	   "those after one");
+	ok(state_list_tags(st, "none", NULL, 10, &a, &names, &e) == 0 &&
+		   names.n == 0,
+	   "none of an image that there isn't");
+	state_free(st);
+}
+
+/* --- files that are not as they should be */
+
+static bool
+exists(const char *path)
+{
+	struct err e = ERR_INIT;
+	bool found = false;
+
+	return fs_stat_file(path, &found, NULL, &e) == 0 && found;
+}
+
+/* Overwrite n bytes of a file. */
+static void
+scribble(const char *path, off_t at, const void *p, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || pwrite(fd, p, n, at) != (ssize_t)n)
+		exit(1);
+	(void)close(fd);
+}
+
+static void
+test_empty_file(void)
+{
+	struct state *st;
+
+	tree_file(tree_path("empty/firn.sqlite"), "");
+	st = must_open(tree_path("empty"));
+	ok(!exists(tree_path("empty/firn.sqlite.damaged")),
+	   "an empty file is no damage");
+	put_all(st);
+	has_all(st, "it is made a database");
+	state_free(st);
+}
+
+static void
+test_damaged(const char *name, off_t at)
+{
+	const char *dir = tree_path("damaged-%s", name);
+	const char *file = tree_path("damaged-%s/firn.sqlite", name);
+	struct state *st = must_open(dir);
+	char junk[6000];
+
+	put_all(st);
+	state_free(st);
+	memset(junk, 'j', sizeof(junk));
+	scribble(file, at, junk, sizeof(junk));
+	log_set_level(LOG_ERROR);
+	st = must_open(dir);
+	has_none(st, "a damaged database is begun anew");
+	ok(exists(tree_path("damaged-%s/firn.sqlite.damaged", name)),
+	   "and set aside: %s", name);
+	put_all(st);
+	state_free(st);
+	st = must_open(dir);
+	has_all(st, "the new one is good");
+	state_free(st);
+}
+
+static void
+test_newer(void)
+{
+	static const unsigned char version[] = {0, 0, 0, 99};
+	const char *dir = tree_path("newer");
+	struct state *st = must_open(dir);
+	struct err e = ERR_INIT;
+
+	put_all(st);
+	state_free(st);
+	/* "User version" (sqlite.org/fileformat2.html, section 1.3). */
+	scribble(tree_path("newer/firn.sqlite"), 60, version, sizeof(version));
+	ok(state_open(dir, &st, &e) < 0 && e.kind == ERR_SYSTEM &&
+		   strstr(e.msg, "newer"),
+	   "a newer version's is refused: %s", e.msg);
+	ok(!exists(tree_path("newer/firn.sqlite.damaged")), "and left alone");
+}
+
+/* Version 1, as it was released; not to be changed. */
+static const char version_1[] =
+	"CREATE TABLE revisions (key BLOB PRIMARY KEY, id TEXT NOT NULL,"
+	"  time INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE images (key BLOB PRIMARY KEY, manifest BLOB NOT NULL)"
+	"  WITHOUT ROWID;"
+	"CREATE TABLE layers (key BLOB PRIMARY KEY, digest BLOB NOT NULL,"
+	"  diff_id BLOB NOT NULL, size INTEGER NOT NULL,"
+	"  compression INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE manifests (digest BLOB PRIMARY KEY,"
+	"  size INTEGER NOT NULL, media_type TEXT NOT NULL,"
+	"  blobs BLOB NOT NULL) WITHOUT ROWID;"
+	"INSERT INTO images VALUES (zeroblob(32), x'"
+	"abababababababababababababababababababababababababababababababab');"
+	"PRAGMA user_version = 1;";
+
+static void
+test_migration(void)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	const char *dir = tree_path("old");
+	struct digest key = {.b = {0}}, d = {.b = {0}};
+	struct state_names names = {.n = 0};
+	struct err e = ERR_INIT;
+	sqlite3 *db = NULL;
+	struct state *st;
+	bool found = false;
+
+	tree_dir(dir);
+	ok(sqlite3_open(tree_path("old/firn.sqlite"), &db) == SQLITE_OK &&
+		   sqlite3_exec(db, version_1, NULL, NULL, NULL) == SQLITE_OK,
+	   "a database of version 1");
+	(void)sqlite3_close(db);
+	st = must_open(dir);
+	ok(state_get_image(st, &key, &found, &d, &e) == 0 && found &&
+		   d.b[0] == 0xAB && d.b[31] == 0xAB,
+	   "keeps what is in it");
+	ok(state_put_tag(st, "git", "latest", &d, &e) == 0 &&
+		   state_list_images(st, NULL, 9, &a, &names, &e) == 0 &&
+		   names.n == 1,
+	   "and learns what is new %s", e.msg);
+	state_free(st);
+	st = must_open(dir);
+	state_free(st);
+	ok(true, "once is enough");
+}
+
+/* --- many at once */
+
+#define ROUNDS 100
+
+/* Write and read own and shared keys; how many times it went wrong. */
+static int
+work(struct state *st, int who)
+{
+	int bad = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct err e = ERR_INIT;
+		struct digest key, shared = key_of("shared"), got;
+		char text[32];
+		bool found = false;
+
+		(void)snprintf(text, sizeof(text), "%d-%d", who, i);
+		key = key_of(text);
+		if (state_put_image(st, &key, &key, &e) < 0 ||
+		    state_put_image(st, &shared, &key, &e) < 0 ||
+		    state_get_image(st, &key, &found, &got, &e) < 0 || !found ||
+		    !digest_eq(&key, &got)) {
+			printf("# %s\n", e.msg);
+			bad++;
+		}
+	}
+	return bad;
+}
+
+static bool
+all_written(struct state *st, int n)
+{
+	for (int who = 0; who < n; who++) {
+		for (int i = 0; i < ROUNDS; i++) {
+			struct err e = ERR_INIT;
+			struct digest key, got;
+			char text[32];
+			bool found = false;
+
+			(void)snprintf(text, sizeof(text), "%d-%d", who, i);
+			key = key_of(text);
+			if (state_get_image(st, &key, &found, &got, &e) < 0 ||
+			    !found)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Processes that open a new database at the same moment, then work on it. */
+static void
+test_processes(void)
+{
+	const char *dir = tree_path("processes");
+	pid_t pids[4];
+	bool good = true;
+	struct state *st;
+	int go[2], status;
+
+	if (pipe(go) < 0)
+		exit(1);
+	for (int i = 0; i < (int)ARRAY_LEN(pids); i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			char c;
+
+			(void)close(go[1]);
+			/* Ends when the parent closes its side. */
+			(void)!read(go[0], &c, 1);
+			st = must_open(dir);
+			_exit(work(st, i) ? 1 : 0);
+		}
+	}
+	(void)close(go[0]);
+	(void)close(go[1]);
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
+		status = -1;
+		(void)waitpid(pids[i], &status, 0);
+		good = good && status == 0;
+	}
+	ok(good, "four processes open and write at once");
+	st = must_open(dir);
+	ok(all_written(st, ARRAY_LEN(pids)), "and nothing got lost");
+	state_free(st);
+}
+
+struct worker {
+	struct state *st;
+	int who;
+	int bad;
+};
+
+static void *
+run_worker(void *arg)
+{
+	struct worker *w = arg;
+
+	w->bad = work(w->st, w->who);
+	return NULL;
+}
+
+static void
+test_threads(void)
+{
+	struct state *st = must_open(tree_path("threads"));
+	struct worker w[6];
+	pthread_t t[6];
+	int bad = 0;
+
+	for (int i = 0; i < (int)ARRAY_LEN(w); i++) {
+		w[i] = (struct worker){.st = st, .who = i};
+		(void)pthread_create(&t[i], NULL, run_worker, &w[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(w); i++) {
+		(void)pthread_join(t[i], NULL);
+		bad += w[i].bad;
+	}
+	ok(bad == 0, "six threads write at once");
+	ok(all_written(st, ARRAY_LEN(w)), "and nothing got lost");
+	state_free(st);
+}
+
+static void
+test_no_directory(void)
+{
+	struct err e = ERR_INIT;
+	struct state *st = NULL;
+
+	tree_file(tree_path("file"), "");
+	ok(state_open(tree_path("file/state"), &st, &e) < 0 &&
+		   e.kind == ERR_SYSTEM,
+	   "no directory can be made there: %s", e.msg);
+	err_clear(&e);
+	tree_dir(tree_path("dir/firn.sqlite"));
+	ok(state_open(tree_path("dir"), &st, &e) < 0 && e.kind == ERR_SYSTEM,
+	   "a directory in its place: %s", e.msg);
+}
+
+int
+main(void)
+{
+	tree_init();
+	test_processes();
+	test_values();
+	test_bad_value();
+	test_tags();
+	test_empty_file();
+	test_damaged("header", 0);
+	test_damaged("page", 4096);
+	test_newer();
+	test_migration();
+	test_threads();
+	test_no_directory();
+	tree_done();
+	return done_testing();
+}
