@@ -65,7 +65,9 @@ walk_tree(struct walk *w, const char *path, struct err *e)
 {
 	AUTO(mem) char *copy = xstrdup(path);
 	char *const roots[] = {copy, NULL};
-	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+	/* The directory itself may be named by a link, nothing in it. */
+	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR,
+			    by_name);
 	const FTSENT *f;
 	int r = 0;
 
@@ -76,6 +78,9 @@ walk_tree(struct walk *w, const char *path, struct err *e)
 		    f->fts_info == FTS_NS)
 			r = err_set_errno(e, ERR_SYSTEM, f->fts_errno,
 					  "read %s", f->fts_path);
+		else if (f->fts_level == FTS_ROOTLEVEL &&
+			 f->fts_info != FTS_D && f->fts_info != FTS_DP)
+			r = err_set(e, ERR_SYSTEM, "it is no directory");
 		else if (f->fts_info != FTS_DP)
 			r = add_entry(w, f, strlen(path), e);
 	}
@@ -89,13 +94,15 @@ int
 fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP], struct err *e)
 {
 	struct walk w = {.files = 0};
+	/* Before the walk: what is seen early may change again meanwhile. */
+	time_t now = time(NULL);
 	char hex[DIGEST_HEX_CAP];
 	struct digest d;
 	int r;
 
 	hasher_init(&w.hash);
 	r = walk_tree(&w, path, e);
-	if (r == 0 && w.newest + RACY_SECONDS >= time(NULL)) {
+	if (r == 0 && w.newest + RACY_SECONDS >= now) {
 		char nonce[33];
 
 		fs_random_hex(nonce);

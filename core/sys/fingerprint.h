@@ -5,7 +5,8 @@
 /*
  * A cheap name for the state of a directory tree: a hash over names, types,
  * modes, sizes, link targets, and modification and change times of all that
- * is in it, without reading a file.
+ * is in it, without reading a file. The path may be a link to the directory;
+ * links in the tree are not followed.
  *
  * Equal fingerprints mean equal trees: the kernel sets the change time and
  * nobody can set it back. Different ones mean nothing (a touched file has a
@@ -21,7 +22,7 @@ struct err;
 
 /*
  * A tree of more than FINGERPRINT_MAX_FILES entries is ERR_SYSTEM, as is one
- * that can't be read.
+ * that can't be read, and what is no directory.
  */
 #define FINGERPRINT_MAX_FILES 2000000u
 
