@@ -117,17 +117,21 @@ FIRN_SRC := \
 
 UNIT_TESTS := \
 	tests/unit/test_accept.c \
+	tests/unit/test_assemble.c \
 	tests/unit/test_base.c \
 	tests/unit/test_cache.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
+	tests/unit/test_fingerprint.c \
 	tests/unit/test_flight.c \
 	tests/unit/test_forest.c \
+	tests/unit/test_fs.c \
 	tests/unit/test_http.c \
 	tests/unit/test_image.c \
 	tests/unit/test_jobs.c \
 	tests/unit/test_keys.c \
 	tests/unit/test_layers.c \
+	tests/unit/test_log.c \
 	tests/unit/test_manifest.c \
 	tests/unit/test_members.c \
 	tests/unit/test_nix.c \
@@ -137,6 +141,7 @@ UNIT_TESTS := \
 	tests/unit/test_proc.c \
 	tests/unit/test_registry.c \
 	tests/unit/test_records.c \
+	tests/unit/test_resolve.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
 	tests/unit/test_server.c \
@@ -358,6 +363,20 @@ $(B)/tests/test_cache: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
 $(B)/tests/test_state: $(B)/tests/support/tree.o $(LIB_CORE) \
 	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_state: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
+$(B)/tests/test_resolve: $(B)/tests/support/tree.o $(LIB_CORE) \
+	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_resolve: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_fingerprint: $(B)/tests/support/tree.o $(LIB_SYS) \
+	$(LIB_BASE)
+$(B)/tests/test_fingerprint: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_log: $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_log: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_fs: $(B)/tests/support/tree.o $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_fs: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_assemble: $(B)/tests/support/store_mem.o \
+	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_PACK) \
+	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_assemble: TEST_LIBS = -lsqlite3 $(LIBS_PACK) $(LIBS_BASE)
 
 .PRECIOUS: $(B)/%.o $(B)/tests/unit/%.o
 
