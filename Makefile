@@ -139,8 +139,8 @@ UNIT_TESTS := \
 	tests/unit/test_pack.c \
 	tests/unit/test_pack_faults.c \
 	tests/unit/test_proc.c \
-	tests/unit/test_registry.c \
 	tests/unit/test_records.c \
+	tests/unit/test_registry.c \
 	tests/unit/test_resolve.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
