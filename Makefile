@@ -68,6 +68,7 @@ CORE_SRC := \
 	core/build.c \
 	core/cache.c \
 	core/config.c \
+	core/counts.c \
 	core/db.c \
 	core/engine.c \
 	core/flight.c \
@@ -122,6 +123,7 @@ UNIT_TESTS := \
 	tests/unit/test_cache.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
+	tests/unit/test_counts.c \
 	tests/unit/test_fingerprint.c \
 	tests/unit/test_flight.c \
 	tests/unit/test_forest.c \
@@ -311,6 +313,8 @@ $(B)/tests/test_compression: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_config: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_config: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_flight: $(LIB_CORE) $(LIB_BASE)
+$(B)/tests/test_counts: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_counts: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_flight: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_http: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_http: TEST_LIBS = -lcurl $(LIBS_BASE)

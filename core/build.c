@@ -164,6 +164,7 @@ cut_layers(struct build *b, const struct graph *g,
 	const struct layer_options o = {
 		.algorithm = cfg->layer_algorithm,
 		.budget = together ? 1 : (size_t)cfg->layer_budget - 1,
+		.popularity = b->g->counts.popularity,
 	};
 	struct layer_plans plans;
 

@@ -13,6 +13,7 @@
 #include "core/base/attr.h"
 #include "core/cache.h"
 #include "core/config.h"
+#include "core/counts.h"
 #include "core/keys.h"
 #include "core/model/image.h"
 #include "core/pack/pack.h"
@@ -33,6 +34,7 @@ struct builder {
 	struct cache cache;
 	struct assembler assembler;
 	struct key_settings settings;
+	struct counts counts;
 	char pack_id[PACK_ID_CAP];
 };
 

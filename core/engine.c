@@ -321,12 +321,16 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 		engine_free(g);
 		return -1;
 	}
+	if (config->popularity_url)
+		counts_load(config->popularity_url, config->state_path,
+			    &g->b.counts);
 	pack_id(&config->compression, g->b.pack_id);
 	g->b.settings = (struct key_settings){
 		.algorithm = config->layer_algorithm,
 		.budget = config->layer_budget,
 		.forest_format = FOREST_FORMAT,
 		.pack_id = g->b.pack_id,
+		.popularity_id = g->b.counts.popularity ? g->b.counts.id : NULL,
 	};
 	g->b.cache = (struct cache){.state = g->b.state, .store = g->b.store};
 	g->b.assembler.cache = &g->b.cache;
@@ -356,6 +360,7 @@ engine_free(struct engine *g)
 	}
 	if (g->b.assembler.pool)
 		pack_pool_free(g->b.assembler.pool);
+	counts_release(&g->b.counts);
 	flights_free(g->b.assembler.flights);
 	nix_free(g->b.nix);
 	state_free(g->b.state);
