@@ -45,6 +45,7 @@ MODEL_SRC := \
 	core/model/layers_firn.c \
 	core/model/layers_nixery.c \
 	core/model/manifest.c \
+	core/model/narinfo.c \
 	core/model/popularity.c \
 	core/model/source.c
 

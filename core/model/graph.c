@@ -77,16 +77,11 @@ name_char(char c)
 	       (c != '\0' && strchr("+-._?=", c));
 }
 
-/* DIR/HASH-NAME, and nothing that leads elsewhere? */
-static bool
-path_ok(const struct reader *r, const char *path)
+bool
+graph_base_ok(const char *s)
 {
-	const char *s;
 	size_t n;
 
-	if (strncmp(path, r->dir, r->dir_len) != 0 || path[r->dir_len] != '/')
-		return false;
-	s = path + r->dir_len + 1;
 	for (size_t i = 0; i < HASH_LEN; i++)
 		if (!hash_char(s[i]))
 			return false;
@@ -97,6 +92,14 @@ path_ok(const struct reader *r, const char *path)
 		if (n == NAME_MAX_LEN || !name_char(s[n]))
 			return false;
 	return n > 0;
+}
+
+/* DIR/HASH-NAME? */
+static bool
+path_ok(const struct reader *r, const char *path)
+{
+	return strncmp(path, r->dir, r->dir_len) == 0 &&
+	       path[r->dir_len] == '/' && graph_base_ok(path + r->dir_len + 1);
 }
 
 /* Take one node; its references follow by add_ref. */

@@ -11,6 +11,7 @@
  * nothing is missing, sizes and counts are within limits, and there are no
  * cycles.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -76,6 +77,9 @@ MUST_CHECK int graph_parse_json(struct arena *a, const char *text, size_t n,
  * was parsed has none.
  */
 MUST_CHECK int graph_sort(const struct graph *g, size_t *ret, struct err *e);
+
+/* Is this HASH-NAME, the last part of a store path? */
+bool graph_base_ok(const char *s);
 
 /* The part of a store path after "HASH-": name and version. */
 const char *graph_name_of(const char *path);
