@@ -115,7 +115,8 @@ FIRN_SRC := \
 	deploy/firn/engine.c \
 	deploy/firn/explain.c \
 	deploy/firn/main.c \
-	deploy/firn/pack.c
+	deploy/firn/pack.c \
+	deploy/firn/popcount.c
 
 UNIT_TESTS := \
 	tests/unit/test_accept.c \

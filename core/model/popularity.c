@@ -128,7 +128,8 @@ entry_cmp(const void *a, const void *b)
 }
 
 void
-popularity_write_json(const struct popularity *p, struct buf *to)
+popularity_write_json(const struct popularity *p, uint64_t least,
+		      struct buf *to)
 {
 	AUTO(mem)
 	struct entry *sorted = xcalloc(p->entries.n + 1, sizeof(*sorted));
@@ -141,7 +142,8 @@ popularity_write_json(const struct popularity *p, struct buf *to)
 	json_out_init(&o, to);
 	json_object(&o);
 	for (size_t i = 0; i < p->entries.n; i++)
-		json_knum(&o, sorted[i].name, sorted[i].count);
+		if (sorted[i].count >= least)
+			json_knum(&o, sorted[i].name, sorted[i].count);
 	json_object_end(&o);
 	buf_addc(to, '\n');
 }

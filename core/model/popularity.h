@@ -46,8 +46,12 @@ void popularity_add(struct popularity *p, const char *name, uint64_t count);
 /* The count of a name; 1 where the table does not know it, or p is NULL. */
 uint64_t popularity_of(const struct popularity *p, const char *name);
 
-/* The table as a popcount file, sorted by name, with a newline at its end. */
-void popularity_write_json(const struct popularity *p, struct buf *to);
+/*
+ * The table as a popcount file, sorted by name, with a newline at its end.
+ * Smaller counts than least are left out.
+ */
+void popularity_write_json(const struct popularity *p, uint64_t least,
+			   struct buf *to);
 
 static inline void
 popularity_auto(struct popularity **p)

@@ -18,5 +18,6 @@ enum cmd_status {
 int cmd_build(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
+int cmd_popcount(int argc, char **argv);
 
 #endif

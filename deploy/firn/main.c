@@ -13,6 +13,7 @@ static const struct {
 	{"build", cmd_build, "build images ahead of the first pull"},
 	{"explain", cmd_explain, "show how an image is cut into layers"},
 	{"pack", cmd_pack, "pack store paths into one layer"},
+	{"popcount", cmd_popcount, "count how popular packages are"},
 };
 
 static void

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/base/strmap.h"
+#include "core/base/vec.h"
+#include "core/model/graph.h"
+#include "core/model/narinfo.h"
+#include "core/model/popularity.h"
+#include "core/sys/fs.h"
+#include "core/sys/http.h"
+#include "core/sys/proc.h"
+#include "deploy/firn/cmd.h"
+#include "deploy/firn/engine.h"
+
+#define MAX_THREADS 128u
+#define MAX_PATHS 2000000u
+#define MAX_LIST ((size_t)256 << 20)
+#define MAX_DUMP ((size_t)2 << 30)
+#define HASH_LEN 32u
+#define MAX_JOURNAL ((size_t)2 << 30)
+
+static const char usage[] =
+	"usage: firn popcount --cache URL [--store-paths URL] [OPTION]...\n"
+	"       firn popcount --local [OPTION]...\n"
+	"\n"
+	"Count how many packages refer to each package, for "
+	"FIRN_POPULARITY_URL and\n"
+	"firn explain --popularity: {\"NAME-VERSION\":COUNT,...}. Counts of "
+	"one are\n"
+	"left out, as that is what an unknown package counts.\n"
+	"\n"
+	"  -c, --cache URL        binary cache: http, https or file\n"
+	"  -s, --store-paths URL  list of store paths, plain or .xz; default:\n"
+	"                         what CACHE has in store-paths.xz, or, of a\n"
+	"                         file:// cache, all its narinfo files\n"
+	"  -l, --local            count what is in the local Nix store\n"
+	"  -t, --threads N        fetch so many at once; default 16\n"
+	"  -w, --work FILE        remember what was fetched there, and go on "
+	"from\n"
+	"                         it after an interruption\n"
+	"  -o, --output FILE      write there, whole or not at all\n"
+	"  -h, --help             this\n";
+
+struct options {
+	const char *cache;
+	const char *store_paths;
+	bool local;
+	uint64_t threads;
+	const char *work;
+	const char *output;
+};
+
+/* What is to be fetched, and who refers to what. */
+struct count {
+	const struct options *o;
+	struct arena arena; /* of the list */
+	struct {
+		VEC(const char *); /* HASH-NAME */
+	} paths;
+	bool *done; /* by path: in the journal already */
+	struct popularity *counts;
+	int journal; /* -1: none */
+	size_t fetched, known, absent;
+
+	pthread_mutex_t lock; /* over counts, journal, numbers, error */
+	struct err error;     /* the first; then all stop */
+	atomic_size_t next;
+	atomic_bool stop;
+};
+
+/* --- the list of store paths */
+
+static int
+add_path(struct count *c, struct str line, struct err *e)
+{
+	struct str part, base = {.p = NULL};
+	const char *s;
+
+	if (line.n == 0)
+		return 0;
+	while (str_cut(&line, '/', &part))
+		base = part;
+	if (base.n > 4 && memcmp(base.p + base.n - 4, ".drv", 4) == 0)
+		return 0;
+	s = arena_strndup(&c->arena, base.p, base.n);
+	if (!graph_base_ok(s))
+		return err_set(e, ERR_INVALID, "line %zu: not a store path",
+			       c->paths.n + 1);
+	if (c->paths.n == MAX_PATHS)
+		return err_set(e, ERR_INVALID, "more than %u store paths",
+			       MAX_PATHS);
+	vec_push(&c->paths, s);
+	return 0;
+}
+
+/* xz decompresses from a file only, as our children's input is empty. */
+static int
+decompress(struct buf *text, struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	AUTO(fd) int fd = -1;
+	const char *tmp = getenv("TMPDIR");
+	struct proc_result r;
+	int result;
+
+	if (fs_create_temp(tmp && tmp[0] ? tmp : "/tmp", &path, &fd, e) < 0)
+		return -1;
+	result = fs_write_all(fd, text->p, text->len, e);
+	if (result == 0) {
+		const char *const argv[] = {"xz", "-dc", path.p, NULL};
+
+		result = proc_run(&(struct proc_opts){.argv = argv,
+						      .max_stdout = MAX_LIST},
+				  &r, e);
+	}
+	(void)unlink(path.p);
+	if (result < 0)
+		return -1;
+	buf_clear(text);
+	buf_add(text, r.output.p, r.output.len);
+	buf_release(&r.output);
+	if (r.exit_code != 0)
+		return err_set(e, ERR_INVALID, "xz can't read the list");
+	return 0;
+}
+
+static int
+fetch_list(struct count *c, const char *url, struct err *e)
+{
+	static const char xz_magic[6] = {'\xFD', '7', 'z', 'X', 'Z', '\0'};
+	AUTO(http) struct http *h = http_new();
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct str rest, line;
+	const struct http_get get = {
+		.url = url,
+		.max_size = MAX_LIST,
+		.timeout_ms = 600000,
+		.max_redirects = 5,
+		.retries = 4,
+	};
+
+	if (http_fetch(h, &get, &text, e) < 0)
+		return -1;
+	if (text.len >= sizeof(xz_magic) &&
+	    memcmp(text.p, xz_magic, sizeof(xz_magic)) == 0 &&
+	    decompress(&text, e) < 0)
+		return -1;
+	rest = (struct str){.p = text.p, .n = text.len};
+	while (str_cut(&rest, '\n', &line))
+		if (add_path(c, line, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* The narinfo files of a directory; their names have the hash only. */
+static int
+list_directory(struct count *c, const char *dir, struct err *e)
+{
+	struct fs_names names;
+
+	if (fs_list(dir, &names, e) < 0)
+		return -1;
+	for (size_t i = 0; i < names.n; i++)
+		if (strlen(names.v[i]) == HASH_LEN + strlen(".narinfo") &&
+		    str_has_suffix(names.v[i], ".narinfo"))
+			vec_push(&c->paths, arena_strndup(&c->arena, names.v[i],
+							  HASH_LEN));
+	fs_names_free(&names);
+	return 0;
+}
+
+static int
+read_list(struct count *c, struct err *e)
+{
+	const struct options *o = c->o;
+	AUTO(buf) struct buf url = BUF_INIT;
+	int r;
+
+	if (!o->store_paths && str_has_prefix(o->cache, "file://"))
+		return list_directory(c, o->cache + 7, e);
+	if (o->store_paths)
+		buf_adds(&url, o->store_paths);
+	else
+		buf_printf(&url, "%s/store-paths.xz", o->cache);
+	r = fetch_list(c, url.p, e);
+	return r < 0 ? err_wrap(e, "list of store paths") : 0;
+}
+
+/* --- counting */
+
+static void
+count_refs(struct popularity *to, const struct narinfo *info)
+{
+	for (size_t i = 0; i < info->n_refs; i++)
+		popularity_add(to, graph_name_of(info->refs[i]), 1);
+}
+
+/* "HASH-NAME REF REF...\n", in one write, so that a line is whole or last. */
+static int
+remember(const struct count *c, const struct narinfo *info, struct err *e)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	if (c->journal < 0)
+		return 0;
+	buf_adds(&line, info->path);
+	for (size_t i = 0; i < info->n_refs; i++)
+		buf_printf(&line, " %s", info->refs[i]);
+	buf_addc(&line, '\n');
+	return fs_write_all(c->journal, line.p, line.len, e);
+}
+
+static void
+recall_line(struct count *c, const struct strmap *index, struct str line)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	char hash[HASH_LEN + 1] = "";
+	struct str one;
+	size_t i;
+
+	if (line.n < sizeof(hash))
+		return;
+	memcpy(hash, line.p, sizeof(hash) - 1);
+	if (!strmap_get(index, hash, &i) || c->done[i])
+		return;
+	c->done[i] = true;
+	c->known++;
+	(void)str_cut(&line, ' ', &one);
+	while (str_cut(&line, ' ', &one)) {
+		const char *ref = arena_strndup(&a, one.p, one.n);
+
+		if (graph_base_ok(ref))
+			popularity_add(c->counts, graph_name_of(ref), 1);
+	}
+}
+
+/* Take up an earlier run's journal; a line that it could not end is cut. */
+static int
+recall(struct count *c, struct err *e)
+{
+	AUTO(strmap) struct strmap index = STRMAP_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct str rest, line;
+	const char *end;
+
+	c->done = xcalloc(c->paths.n + 1, sizeof(*c->done));
+	if (!c->o->work)
+		return 0;
+	if (fs_read_file(c->o->work, MAX_JOURNAL, &text, e) < 0) {
+		if (e->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(e);
+	}
+	end = text.len > 0 ? memrchr(text.p, '\n', text.len) : NULL;
+	buf_truncate(&text, end ? (size_t)(end - text.p) + 1 : 0);
+	for (size_t i = 0; i < c->paths.n; i++)
+		(void)strmap_put(
+			&index,
+			arena_strndup(&c->arena, c->paths.v[i], HASH_LEN), i,
+			NULL);
+	rest = (struct str){.p = text.p, .n = text.len};
+	while (str_cut(&rest, '\n', &line))
+		recall_line(c, &index, line);
+	c->journal = open(c->o->work, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+			  0644);
+	if (c->journal < 0 || ftruncate(c->journal, (off_t)text.len) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "%s", c->o->work);
+	return 0;
+}
+
+static int
+fetch_one(struct count *c, struct http *h, const char *path, struct err *e)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct narinfo info;
+	const struct http_get get = {
+		.url = arena_printf(&a, "%s/%.32s.narinfo", c->o->cache, path),
+		.max_size = NARINFO_MAX,
+		.max_redirects = 5,
+		.retries = 5,
+		.cancel = &c->stop,
+	};
+	int r = 0;
+
+	if (http_fetch(h, &get, &text, e) < 0) {
+		if (e->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(e);
+		(void)pthread_mutex_lock(&c->lock);
+		c->absent++;
+		(void)pthread_mutex_unlock(&c->lock);
+		return 0;
+	}
+	if (narinfo_parse(&a, text.p, text.len, &info, e) < 0)
+		return err_wrap(e, "%.32s", path);
+	if (memcmp(info.path, path, HASH_LEN) != 0)
+		return err_set(e, ERR_INVALID,
+			       "%.32s: narinfo of another store path", path);
+	(void)pthread_mutex_lock(&c->lock);
+	r = remember(c, &info, e);
+	count_refs(c->counts, &info);
+	c->fetched++;
+	(void)pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+static void *
+work(void *arg)
+{
+	struct count *c = arg;
+	AUTO(http) struct http *h = http_new();
+	size_t i;
+
+	while (!atomic_load(&c->stop) &&
+	       (i = atomic_fetch_add(&c->next, 1)) < c->paths.n) {
+		struct err e = ERR_INIT;
+
+		if (c->done[i] || fetch_one(c, h, c->paths.v[i], &e) == 0)
+			continue;
+		(void)pthread_mutex_lock(&c->lock);
+		if (c->error.kind == ERR_NONE)
+			c->error = e;
+		(void)pthread_mutex_unlock(&c->lock);
+		atomic_store(&c->stop, true);
+	}
+	return NULL;
+}
+
+static int
+fetch_all(struct count *c, struct err *e)
+{
+	pthread_t threads[MAX_THREADS];
+	size_t n = 0;
+
+	while (n < c->o->threads &&
+	       pthread_create(&threads[n], NULL, work, c) == 0)
+		n++;
+	if (n == 0)
+		(void)work(c);
+	while (n > 0)
+		(void)pthread_join(threads[--n], NULL);
+	if (c->error.kind == ERR_NONE)
+		return 0;
+	*e = c->error;
+	return err_wrap(e, "after %zu of %zu store paths%s",
+			c->fetched + c->known, c->paths.n,
+			c->o->work ? "; the next run goes on from there" : "");
+}
+
+/* --- where counts come from */
+
+static int
+count_cache(const struct options *o, struct popularity *to, struct err *e)
+{
+	struct count c = {
+		.o = o,
+		.counts = to,
+		.journal = -1,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.error = ERR_INIT,
+	};
+	int r;
+
+	arena_init(&c.arena);
+	r = read_list(&c, e);
+	if (r == 0)
+		r = recall(&c, e);
+	if (r == 0)
+		r = fetch_all(&c, e);
+	if (r == 0)
+		(void)fprintf(stderr,
+			      "firn: %zu store paths fetched, %zu remembered, "
+			      "%zu not in the cache\n",
+			      c.fetched, c.known, c.absent);
+	if (c.journal >= 0)
+		(void)close(c.journal);
+	(void)pthread_mutex_destroy(&c.lock);
+	vec_release(&c.paths);
+	free(c.done);
+	arena_release(&c.arena);
+	return r;
+}
+
+static void
+count_node(const struct graph *g, const struct graph_node *node,
+	   struct popularity *to)
+{
+	for (size_t k = 0; k < node->n_refs; k++)
+		popularity_add(to, graph_name_of(g->nodes[node->refs[k]].path),
+			       1);
+}
+
+static int
+count_local(struct popularity *to, struct err *e)
+{
+	static const char *const argv[] = {"nix-store", "--dump-db", NULL};
+	AUTO(arena) struct arena a = ARENA_INIT;
+	struct proc_result r;
+	struct graph g;
+	int result;
+
+	if (proc_run(&(struct proc_opts){.argv = argv, .max_stdout = MAX_DUMP},
+		     &r, e) < 0)
+		return -1;
+	if (r.exit_code != 0) {
+		buf_release(&r.output);
+		return err_set(e, ERR_UPSTREAM, "nix-store --dump-db fails");
+	}
+	result = graph_parse_dump(&a, r.output.p, r.output.len, "/nix/store",
+				  &g, e);
+	buf_release(&r.output);
+	if (result < 0)
+		return -1;
+	for (size_t v = 0; v < g.n; v++)
+		if (!str_has_suffix(g.nodes[v].path, ".drv"))
+			count_node(&g, &g.nodes[v], to);
+	return 0;
+}
+
+static int
+popcount(const struct options *o, struct err *e)
+{
+	AUTO(popularity) struct popularity *counts = popularity_new();
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if ((o->local ? count_local(counts, e) : count_cache(o, counts, e)) < 0)
+		return -1;
+	popularity_write_json(counts, 2, &text);
+	if (o->output)
+		return fs_write_atomic(o->output, text.p, text.len, e);
+	(void)fputs(text.p, stdout);
+	return 0;
+}
+
+/* False: wrong usage, and it has been said. */
+static bool
+parse_option(int opt, struct options *o)
+{
+	switch (opt) {
+	case 'c':
+		o->cache = optarg;
+		return true;
+	case 's':
+		o->store_paths = optarg;
+		return true;
+	case 'l':
+		o->local = true;
+		return true;
+	case 't':
+		if (str_to_u64(str_of(optarg), MAX_THREADS, &o->threads) &&
+		    o->threads > 0)
+			return true;
+		(void)fprintf(stderr,
+			      "firn: --threads is 1 to %u, not \"%s\"\n",
+			      MAX_THREADS, optarg);
+		return false;
+	case 'w':
+		o->work = optarg;
+		return true;
+	case 'o':
+		o->output = optarg;
+		return true;
+	default:
+		(void)fputs(usage, stderr);
+		return false;
+	}
+}
+
+int
+cmd_popcount(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"cache", required_argument, NULL, 'c'},
+		{"store-paths", required_argument, NULL, 's'},
+		{"local", no_argument, NULL, 'l'},
+		{"threads", required_argument, NULL, 't'},
+		{"work", required_argument, NULL, 'w'},
+		{"output", required_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	struct options o = {.threads = 16};
+	struct err e = ERR_INIT;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:s:lt:w:o:h", options, NULL)) !=
+	       -1) {
+		if (c == 'h') {
+			(void)fputs(usage, stdout);
+			return CMD_OK;
+		}
+		if (!parse_option(c, &o))
+			return CMD_USAGE;
+	}
+	if (optind < argc || o.local == (o.cache != NULL) ||
+	    (o.local && (o.store_paths || o.work))) {
+		(void)fputs(usage, stderr);
+		return CMD_USAGE;
+	}
+	if (popcount(&o, &e) < 0)
+		return cmd_fail(&e);
+	return CMD_OK;
+}
