@@ -8,12 +8,14 @@
  *
  *	size(L)   be the NAR bytes of a layer,
  *	U(L)      the number of paths in the union of its members' closures,
- *	F(u)      256 * (1 - (255/256)^u): how likely one of u paths changes,
- *	users(v)  the number of the image's n paths that need v.
+ *	F(u)      180 * (1 - (179/180)^u): how likely one of u paths changes,
+ *	s(v)      how likely another image has v too: sqrt(users(v) / n), where
+ *		  users(v) of the image's n paths need v; or, where counts
+ *		  are known, 65 % of that and 35 % of sqrt(c / (c + 300)) for
+ *		  a count of c.
  *
  * A layer costs size(L) * F(U(L)). A path alone in its layer earns
- * alone(v) = size(v) * 100 * sqrt(users(v) / n): another image can share it
- * as it is.
+ * alone(v) = size(v) * 85 * s(v): another image can share it as it is.
  *
  *  1. Every path is a layer of its own. Of a large image that holds for the
  *     largest paths only; the smaller ones share a layer with those whose
@@ -27,10 +29,13 @@
  *     the total cost most; and the largest once more.
  *
  * Example: app (1 MB) needs lib (5 MB) and libc (30 MB); lib needs libc; the
- * budget is 2. U is 3, 2 and 1; alone they earn 58, 408 and 3,000. Merging
- * app and lib loses 58 + 408 and 5 * (F(3) - F(2)). Merging lib and libc loses
- * 408 + 3,000 and 30 * (F(2) - F(1)). So app and lib share a layer, and an
+ * budget is 2. U is 3, 2 and 1; alone they earn 49, 347 and 2,550. Merging
+ * app and lib loses 49 + 347 and 5 * (F(3) - F(2)). Merging lib and libc loses
+ * 347 + 2,550 and 30 * (F(2) - F(1)). So app and lib share a layer, and an
  * update of either moves 6 MB, not 35.
+ *
+ * The weights were found by replaying pulls and updates over a package
+ * collection (tests/bench), the ratios are flat around them.
  *
  * Sums are in 1/256 of these units, in integers: with at most 2^45 bytes of
  * paths they stay below 2^63. Of equal losses the pair counts whose first is
@@ -44,6 +49,7 @@
 #include "core/model/closures.h"
 #include "core/model/graph.h"
 #include "core/model/layers_impl.h"
+#include "core/model/popularity.h"
 
 /* Clusters that merging starts from; more only where the budget is large. */
 #define MIN_START 224u
@@ -51,7 +57,10 @@
 #define BUCKETS 18u /* binary logarithms of a closure's paths */
 /* How many paths may move in each pass, largest first. */
 static const size_t movers[] = {1024, 256};
-#define ALONE_WEIGHT 100u
+#define CHANGE_SCALE 180u
+#define ALONE_WEIGHT 85u
+#define COUNT_HALF 300u
+#define COUNT_PERCENT 35u
 #define FRACTION 256u
 
 struct cluster {
@@ -135,22 +144,32 @@ make_costs(struct work *w, struct arena *a)
 	w->cost = arena_alloc(a, w->sets.bits + 1, sizeof(*w->cost));
 	for (size_t bits = 1; bits <= w->sets.bits; bits++) {
 		for (; at < bits * w->g->n / w->sets.bits; at++)
-			f += ((UINT64_C(256) << 32) - f) / 256;
+			f += (((uint64_t)CHANGE_SCALE << 32) - f) /
+			     CHANGE_SCALE;
 		w->cost[bits] = f / ((UINT64_C(1) << 32) / FRACTION);
 	}
 }
 
 static void
-make_alone(struct work *w, struct arena *a)
+make_alone(struct work *w, struct arena *a, const struct popularity *counts)
 {
 	const uint64_t scale = (uint64_t)ALONE_WEIGHT * FRACTION;
 
 	w->alone = arena_alloc(a, w->g->n, sizeof(*w->alone));
 	for (size_t i = 0; i < w->g->n; i++) {
 		size_t v = w->rank[i];
+		const struct graph_node *node = &w->g->nodes[v];
+		uint64_t share, c;
 
-		w->alone[i] = w->g->nodes[v].nar_size *
-			      isqrt(scale * scale * w->sets.users[v] / w->g->n);
+		share = isqrt(scale * scale * w->sets.users[v] / w->g->n);
+		if (counts) {
+			c = popularity_of(counts, graph_name_of(node->path));
+			c = isqrt(scale * scale * c / (c + COUNT_HALF));
+			share = (share * (100 - COUNT_PERCENT) +
+				 c * COUNT_PERCENT) /
+				100;
+		}
+		w->alone[i] = node->nar_size * share;
 	}
 }
 
@@ -540,7 +559,7 @@ layers_group_firn(struct arena *a, const struct graph *g, const size_t *order,
 		most = g->n;
 	closures_build(&mine, g, order, &w.sets);
 	make_costs(&w, &mine);
-	make_alone(&w, &mine);
+	make_alone(&w, &mine, o->popularity);
 	w.c = arena_alloc(&mine, most, sizeof(*w.c));
 	w.unions = arena_alloc(&mine, most, w.sets.words * sizeof(*w.unions));
 	w.twice = arena_alloc(&mine, most, w.sets.words * sizeof(*w.twice));
