@@ -131,6 +131,7 @@ UNIT_TESTS := \
 	tests/unit/test_forest.c \
 	tests/unit/test_fs.c \
 	tests/unit/test_http.c \
+	tests/unit/test_graph.c \
 	tests/unit/test_image.c \
 	tests/unit/test_jobs.c \
 	tests/unit/test_keys.c \
@@ -159,6 +160,7 @@ FUZZ_TARGETS := \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_dump.c \
 	tests/fuzz/fuzz_headers.c \
+	tests/fuzz/fuzz_graph.c \
 	tests/fuzz/fuzz_image.c \
 	tests/fuzz/fuzz_json.c \
 	tests/fuzz/fuzz_manifest.c \
@@ -320,6 +322,8 @@ $(B)/tests/test_counts: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_flight: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_http: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_http: TEST_LIBS = -lcurl $(LIBS_BASE)
+$(B)/tests/test_graph: $(LIB_MODEL) $(LIB_BASE)
+$(B)/tests/test_graph: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_image: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_image: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_jobs: $(LIB_CORE) $(LIB_SYS) $(LIB_BASE)

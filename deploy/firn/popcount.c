@@ -30,6 +30,8 @@
 #define MAX_LIST ((size_t)256 << 20)
 #define MAX_DUMP ((size_t)2 << 30)
 #define HASH_LEN 32u
+#define LIST_TIMEOUT_MS 600000u
+#define NARINFO_TIMEOUT_MS 60000u
 #define MAX_JOURNAL ((size_t)2 << 30)
 
 static const char usage[] =
@@ -66,6 +68,7 @@ struct options {
 /* What is to be fetched, and who refers to what. */
 struct count {
 	const struct options *o;
+	struct http *http;
 	struct arena arena; /* of the list */
 	struct {
 		VEC(const char *); /* HASH-NAME */
@@ -141,18 +144,10 @@ static int
 fetch_list(struct count *c, const char *url, struct err *e)
 {
 	static const char xz_magic[6] = {'\xFD', '7', 'z', 'X', 'Z', '\0'};
-	AUTO(http) struct http *h = http_new();
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct str rest, line;
-	const struct http_get get = {
-		.url = url,
-		.max_size = MAX_LIST,
-		.timeout_ms = 600000,
-		.max_redirects = 5,
-		.retries = 4,
-	};
 
-	if (http_fetch(h, &get, &text, e) < 0)
+	if (http_get(c->http, url, MAX_LIST, LIST_TIMEOUT_MS, &text, e) < 0)
 		return -1;
 	if (text.len >= sizeof(xz_magic) &&
 	    memcmp(text.p, xz_magic, sizeof(xz_magic)) == 0 &&
@@ -282,21 +277,16 @@ recall(struct count *c, struct err *e)
 }
 
 static int
-fetch_one(struct count *c, struct http *h, const char *path, struct err *e)
+fetch_one(struct count *c, const char *path, struct err *e)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct narinfo info;
-	const struct http_get get = {
-		.url = arena_printf(&a, "%s/%.32s.narinfo", c->o->cache, path),
-		.max_size = NARINFO_MAX,
-		.max_redirects = 5,
-		.retries = 5,
-		.cancel = &c->stop,
-	};
 	int r = 0;
 
-	if (http_fetch(h, &get, &text, e) < 0) {
+	if (http_get(c->http,
+		     arena_printf(&a, "%s/%.32s.narinfo", c->o->cache, path),
+		     NARINFO_MAX, NARINFO_TIMEOUT_MS, &text, e) < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
@@ -322,14 +312,13 @@ static void *
 work(void *arg)
 {
 	struct count *c = arg;
-	AUTO(http) struct http *h = http_new();
 	size_t i;
 
 	while (!atomic_load(&c->stop) &&
 	       (i = atomic_fetch_add(&c->next, 1)) < c->paths.n) {
 		struct err e = ERR_INIT;
 
-		if (c->done[i] || fetch_one(c, h, c->paths.v[i], &e) == 0)
+		if (c->done[i] || fetch_one(c, c->paths.v[i], &e) == 0)
 			continue;
 		(void)pthread_mutex_lock(&c->lock);
 		if (c->error.kind == ERR_NONE)
@@ -376,6 +365,7 @@ count_cache(const struct options *o, struct popularity *to, struct err *e)
 	int r;
 
 	arena_init(&c.arena);
+	c.http = http_new(&(struct http_options){.ca_file = NULL});
 	r = read_list(&c, e);
 	if (r == 0)
 		r = recall(&c, e);
@@ -392,6 +382,7 @@ count_cache(const struct options *o, struct popularity *to, struct err *e)
 	vec_release(&c.paths);
 	free(c.done);
 	arena_release(&c.arena);
+	http_free(c.http);
 	return r;
 }
 
