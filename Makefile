@@ -143,6 +143,7 @@ UNIT_TESTS := \
 	tests/unit/test_nix_text.c \
 	tests/unit/test_pack.c \
 	tests/unit/test_pack_faults.c \
+	tests/unit/test_popularity.c \
 	tests/unit/test_proc.c \
 	tests/unit/test_records.c \
 	tests/unit/test_registry.c \
@@ -336,6 +337,8 @@ $(B)/tests/test_nix: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_nix: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_nix_text: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_nix_text: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_popularity: $(LIB_MODEL) $(LIB_BASE)
+$(B)/tests/test_popularity: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_proc: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_registry: $(B)/tests/support/fake_engine.o $(LIB_FCGI) \

@@ -73,9 +73,8 @@ set_or(uint64_t *to, const uint64_t *from, size_t n)
 		to[i] |= from[i];
 }
 
-/* Needs no instruction that some machines lack. */
-static size_t
-count_anywhere(const uint64_t *a, const uint64_t *b, size_t n)
+size_t
+closures_count_anywhere(const uint64_t *a, const uint64_t *b, size_t n)
 {
 	const uint64_t m1 = 0x5555555555555555u, m2 = 0x3333333333333333u;
 	const uint64_t m4 = 0x0F0F0F0F0F0F0F0Fu, m8 = 0x00FF00FF00FF00FFu;
@@ -108,7 +107,7 @@ count_popcnt(const uint64_t *a, const uint64_t *b, size_t n)
 static void
 choose_count(struct closures *c)
 {
-	c->count = count_anywhere;
+	c->count = closures_count_anywhere;
 #ifdef __x86_64__
 	if (__builtin_cpu_supports("popcnt"))
 		c->count = count_popcnt;

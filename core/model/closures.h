@@ -38,6 +38,9 @@ closures_of(const struct closures *c, size_t v)
 	return &c->below[v * c->words];
 }
 
+/* The count that needs no instruction that some machines lack. */
+size_t closures_count_anywhere(const uint64_t *a, const uint64_t *b, size_t n);
+
 /* The bytes of each node's closure, exactly; ret has room for g->n. */
 void closures_sizes(const struct graph *g, const size_t *order, uint64_t *ret);
 
