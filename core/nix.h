@@ -105,6 +105,7 @@ struct nix_output {
 	const char *drv;       /* store path of the derivation */
 	const char *output;    /* "out" */
 	const char *path;      /* store path, as evaluated or as realised */
+	const char *license;   /* an SPDX expression; NULL: none is given */
 };
 
 struct nix_outputs {

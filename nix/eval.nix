@@ -9,15 +9,16 @@
 #   config     what the package set is given as its configuration
 #   overlays   files with overlays, by path
 #
-# Nothing here catches an error: the first one ends the evaluation with its
-# whole text, and the last mark written before it says what it belongs to.
+# Nothing here catches an error but one in a licence: the first one ends the
+# evaluation with its whole text, and the last mark written before it says what
+# it belongs to.
 { request }:
 let
   inherit (builtins)
     attrNames concatMap deepSeq elem elemAt filter fromJSON functionArgs
-    genList head intersectAttrs isAttrs isFunction length listToAttrs map match
-    replaceStrings seq stringLength substring tail toString trace typeOf
-    unsafeDiscardStringContext;
+    genList head intersectAttrs isAttrs isFunction isList isString length
+    listToAttrs map match replaceStrings seq stringLength substring tail
+    toString trace tryEval typeOf unsafeDiscardStringContext;
 
   asked = fromJSON request;
   mark = what: trace "firn: ${what}";
@@ -107,12 +108,28 @@ let
       (toString (if value ? ${name} then value.${name} else value).outPath);
   };
 
+  # SPDX identifiers, or what else the set calls the licences. An image can do
+  # without: a licence that fails is none.
+  licensesOf = value:
+    let
+      given = value.meta.license or [ ];
+      name = l:
+        if isString l then "LicenseRef-${l}"
+        else if isString (l.spdxId or null) then l.spdxId
+        else if isString (l.shortName or null) then "LicenseRef-${l.shortName}"
+        else "LicenseRef-unknown";
+      names = map name (if isList given then given else [ given ]);
+      read = tryEval (deepSeq names names);
+    in
+    if read.success then read.value else [ ];
+
   describe = found@{ at, value, ... }:
     if isPackage value then {
       inherit at;
       inherit (value) name;
       drv = unsafeDiscardStringContext value.drvPath;
       outputs = map (output value) (outputsOf found);
+      licenses = licensesOf value;
     }
     else {
       inherit at;

@@ -131,8 +131,8 @@ answer_no_package(struct arena *scratch, const char *name, const struct json *p,
 }
 
 static int
-add_output(struct eval *v, const char *attribute, const char *name,
-	   const char *drv, const struct json *output, struct err *e)
+add_output(struct eval *v, const struct nix_output *package,
+	   const struct json *output, struct err *e)
 {
 	const char *which = json_get_str(output, "name");
 	const char *path = json_get_str(output, "path");
@@ -147,16 +147,26 @@ add_output(struct eval *v, const char *attribute, const char *name,
 		return err_set(e, ERR_BUILD,
 			       "%s is not a package: it has no output in the "
 			       "Nix store",
-			       attribute);
-	o = (struct nix_output){
-		.attribute = attribute,
-		.name = name,
-		.drv = drv,
-		.output = arena_strdup(v->arena, which),
-		.path = arena_strdup(v->arena, path),
-	};
+			       package->attribute);
+	o = *package;
+	o.output = arena_strdup(v->arena, which);
+	o.path = arena_strdup(v->arena, path);
 	vec_push(&v->found, o);
 	return 0;
+}
+
+/* NULL when there is none. */
+static const char *
+read_license(struct eval *v, struct arena *scratch, const struct json *p)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	const char *const *list;
+	size_t n;
+
+	list = nix_read_strings(scratch, json_get(p, "licenses"), &n);
+	if (!nix_text_license(&text, list, n))
+		return NULL;
+	return arena_strdup(v->arena, text.p);
 }
 
 static int
@@ -168,6 +178,7 @@ answer_package(struct eval *v, struct arena *scratch, const char *asked,
 	const struct json *outputs = json_get(p, "outputs");
 	AUTO(buf) struct buf at = BUF_INIT;
 	const char *const *path;
+	struct nix_output package;
 	size_t n;
 
 	path = nix_read_strings(scratch, json_get(p, "at"), &n);
@@ -180,11 +191,14 @@ answer_package(struct eval *v, struct arena *scratch, const char *asked,
 			       asked);
 	if (nix_check_policy(v->nix, at.p, e) < 0)
 		return -1;
-	drv = arena_strdup(v->arena, drv);
-	name = arena_strdup(v->arena, name);
+	package = (struct nix_output){
+		.attribute = arena_strdup(v->arena, at.p),
+		.name = arena_strdup(v->arena, name),
+		.drv = arena_strdup(v->arena, drv),
+		.license = read_license(v, scratch, p),
+	};
 	for (const struct json *o = outputs->kids; o; o = o->next)
-		if (add_output(v, arena_strdup(v->arena, at.p), name, drv, o,
-			       e) < 0)
+		if (add_output(v, &package, o, e) < 0)
 			return -1;
 	return 0;
 }

@@ -174,6 +174,12 @@ bool nix_text_is_store_path(const char *s, const char *store_dir);
 /* "xorg.xev" */
 void nix_text_dotted(struct buf *to, const char *const *path, size_t n);
 /*
+ * The SPDX expression for all of these licences; false, and nothing, when
+ * there is none or it gets too long. What is no SPDX identifier becomes a
+ * LicenseRef.
+ */
+bool nix_text_license(struct buf *to, const char *const *licenses, size_t n);
+/*
  * Up to three of the names that are near to what was asked for, as
  * "a", "a or b", "a, b or c"; false when none is near.
  */

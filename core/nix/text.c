@@ -227,3 +227,71 @@ nix_text_near(struct buf *to, const char *asked, const char *prefix,
 	}
 	return k > 0;
 }
+
+/* --- licences */
+
+#define LICENSE_MAX 1024u
+#define LICENSE_REF "LicenseRef-"
+
+/* An identifier as SPDX 2.3 writes it (clause D.2). */
+static bool
+is_license_id(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!isalnum((unsigned char)s.p[i]) && !strchr("+.-", s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
+/* "A AND B", "A WITH B": identifiers with operators between them. */
+static bool
+is_license_expression(const char *text)
+{
+	struct str rest = str_of(text), part;
+	size_t n = 0;
+
+	while (str_cut(&rest, ' ', &part)) {
+		bool is_operator = str_eq(part, "AND") || str_eq(part, "OR") ||
+				   str_eq(part, "WITH");
+
+		if (is_operator != (n % 2 == 1) || !is_license_id(part))
+			return false;
+		n++;
+	}
+	return n % 2 == 1;
+}
+
+/* Whatever the package set calls it, as an identifier of its own. */
+static void
+add_license_ref(struct buf *to, const char *name)
+{
+	buf_printf(to, LICENSE_REF "%s", name[0] ? "" : "unknown");
+	for (; *name; name++)
+		buf_addc(to, isalnum((unsigned char)*name) || *name == '.'
+				     ? *name
+				     : '-');
+}
+
+bool
+nix_text_license(struct buf *to, const char *const *licenses, size_t n)
+{
+	size_t start = to->len;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *s = licenses[i];
+		const char *open = strchr(s, ' ') && n > 1 ? "(" : "";
+
+		buf_adds(to, i > 0 ? " AND " : "");
+		if (str_has_prefix(s, LICENSE_REF))
+			add_license_ref(to, s + strlen(LICENSE_REF));
+		else if (is_license_expression(s))
+			buf_printf(to, "%s%s%s", open, s, open[0] ? ")" : "");
+		else
+			add_license_ref(to, s);
+	}
+	if (to->len == start || to->len - start > LICENSE_MAX) {
+		buf_truncate(to, start);
+		return false;
+	}
+	return true;
+}

@@ -61,6 +61,10 @@ let
     looping = let up = n: if n < 0 then 0 else up (n + 1); in up 0;
     nameThrows = script "name-throws" { } program // { name = throw "the name throws"; };
     metaThrows = script "meta-throws" { meta.description = throw "the description throws"; } program;
+    licenseThrows = script "license-throws" { } program
+      // { meta.license = throw "the licence throws"; };
+    licenseOdd = script "license-odd" { } program
+      // { meta.license = [ "my own" lib.licenses.mit lib.licenses.publicDomain { } ]; };
     badOutputs = script "bad-outputs" { meta.outputsToInstall = [ "nope" ]; } program;
     tracing = builtins.trace "a line of trace" (script "tracing" { } program);
     chattyEval = foldl' (pkg: n: builtins.trace "line ${toString n} of trace" pkg)

@@ -179,6 +179,24 @@ find_output(const struct nix_outputs *o, const char *attribute,
 }
 
 static void
+test_licenses(struct nix *n)
+{
+	const struct nix_output *odd, *throws;
+	struct result r;
+
+	ok(make(n, "licenseOdd licenseThrows", NULL, &r) == 0,
+	   "a licence may fail: %s", r.e.msg);
+	odd = find_output(&r.outputs, "licenseOdd", "out");
+	is_str(odd ? odd->license : NULL,
+	       "LicenseRef-my-own AND MIT AND LicenseRef-publicDomain AND "
+	       "LicenseRef-unknown",
+	       "licences without SPDX identifiers have their own");
+	throws = find_output(&r.outputs, "licenseThrows", "out");
+	ok(throws && !throws->license, "one that throws is none");
+	result_release(&r);
+}
+
+static void
 test_good(struct nix *n)
 {
 	const struct nix_output *hello;
@@ -192,6 +210,9 @@ test_good(struct nix *n)
 	hello = find_output(&r.outputs, "hello", "out");
 	ok(hello && is_executable(hello->path, "bin/hello"), "and are there");
 	ok(hello && str_has_prefix(hello->name, "hello-"), "with their name");
+	ok(hello && hello->license &&
+		   strcmp(hello->license, "GPL-3.0-or-later") == 0,
+	   "and their licence");
 	ok(find_output(&r.outputs, "bashInteractive", "out") &&
 		   find_output(&r.outputs, "bashInteractive", "man"),
 	   "a package has the outputs that an installation takes");
@@ -761,6 +782,7 @@ test_all(void)
 	if (!n)
 		return;
 	ok(nix_check(n, &e) == 0, "Nix answers: %s", e.msg);
+	test_licenses(n);
 	test_good(n);
 	test_first_names(n);
 	test_failures(n);

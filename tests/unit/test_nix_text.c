@@ -64,6 +64,47 @@ test_scrub(void)
 }
 
 static void
+test_license(void)
+{
+	static const struct {
+		const char *ids[3], *want;
+	} cases[] = {
+		{{"MIT"}, "MIT"},
+		{{"MIT", "Zlib"}, "MIT AND Zlib"},
+		{{"GPL-2.0+"}, "GPL-2.0+"},
+		{{"LicenseRef-unfree"}, "LicenseRef-unfree"},
+		{{"LicenseRef-my \"own\"/x"}, "LicenseRef-my--own--x"},
+		{{"Apache-2.0 WITH LLVM-exception"},
+		 "Apache-2.0 WITH LLVM-exception"},
+		{{"A OR B", "MIT"}, "(A OR B) AND MIT"},
+		{{"A OR"}, "LicenseRef-A-OR"},
+		{{"A B"}, "LicenseRef-A-B"},
+		{{"(A)"}, "LicenseRef--A-"},
+		{{"a\nb"}, "LicenseRef-a-b"},
+		{{""}, "LicenseRef-unknown"},
+		{{NULL}, NULL},
+	};
+	AUTO(buf) struct buf long_name = BUF_INIT, got = BUF_INIT;
+	const char *ids[1];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(buf) struct buf text = BUF_INIT;
+		size_t n = 0;
+		bool found;
+
+		while (n < 3 && cases[i].ids[n])
+			n++;
+		found = nix_text_license(&text, cases[i].ids, n);
+		is_str(found ? text.p : NULL, cases[i].want, "a licence");
+	}
+	for (int i = 0; i < 2000; i++)
+		buf_addc(&long_name, 'x');
+	ids[0] = long_name.p;
+	ok(!nix_text_license(&got, ids, 1) && got.len == 0,
+	   "one that is too long is none");
+}
+
+static void
 test_package(void)
 {
 	static const struct {
@@ -318,6 +359,7 @@ main(void)
 {
 	test_clean();
 	test_scrub();
+	test_license();
 	test_package();
 	test_store_path();
 	test_near();
