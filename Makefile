@@ -36,6 +36,7 @@ SYS_SRC := \
 	core/sys/proc.c
 
 MODEL_SRC := \
+	core/model/artifact.c \
 	core/model/closures.c \
 	core/model/compression.c \
 	core/model/domtree.c \
@@ -47,6 +48,9 @@ MODEL_SRC := \
 	core/model/manifest.c \
 	core/model/narinfo.c \
 	core/model/popularity.c \
+	core/model/sbom.c \
+	core/model/sbom_cyclonedx.c \
+	core/model/sbom_spdx.c \
 	core/model/source.c
 
 PACK_SRC := \
@@ -150,6 +154,7 @@ UNIT_TESTS := \
 	tests/unit/test_resolve.c \
 	tests/unit/test_respond.c \
 	tests/unit/test_route.c \
+	tests/unit/test_sbom.c \
 	tests/unit/test_server.c \
 	tests/unit/test_sign.c \
 	tests/unit/test_state.c \
@@ -348,6 +353,8 @@ $(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_respond: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_route: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_route: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_sbom: $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_sbom: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
