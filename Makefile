@@ -525,6 +525,19 @@ dist:
 
 # --- measurements; nothing depends on them. BENCH="--rounds 9 --tree DIR"
 
+# what layers cost those who pull, and what planning them takes
+BENCH_LAYERS := $(B)/tests/bench/layers
+BENCH_LAYERS_OBJ := $(patsubst %,$(B)/tests/bench/%.o,bench_layers trace \
+	universe)
+$(BENCH_LAYERS): $(BENCH_LAYERS_OBJ) $(LIB_MODEL) $(LIB_BASE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lz $(LIBS_BASE)
+.PHONY: bench-layers
+bench-layers: $(BENCH_LAYERS)
+	@sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | sort | uniq -c
+	@$(CC) --version | head -n 1; uname -sr; echo 'firn $(VERSION)'
+	@$< replay tests/bench/universe.tsv.gz
+	@$< time tests/bench/universe.tsv.gz
+
 .PHONY: bench-pack
 bench-pack: $(B)/firn $(B)/tests/bench/floor
 	tests/bench/pack.py $(BENCH) $(B)
