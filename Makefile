@@ -84,6 +84,7 @@ CORE_SRC := \
 	core/nix/errors.c \
 	core/nix/errors_build.c \
 	core/nix/eval.c \
+	core/nix/flake.c \
 	core/nix/index.c \
 	core/nix/names.c \
 	core/nix/offline.c \
@@ -95,6 +96,10 @@ CORE_SRC := \
 	core/nix/text.c \
 	core/records.c \
 	core/resolve.c \
+	core/resolve/channel.c \
+	core/resolve/git.c \
+	core/resolve/run.c \
+	core/resolve/trees.c \
 	core/state.c
 
 FCGI_SRC := \
@@ -158,6 +163,7 @@ UNIT_TESTS := \
 	tests/unit/test_server.c \
 	tests/unit/test_sign.c \
 	tests/unit/test_state.c \
+	tests/unit/test_sources.c \
 	tests/unit/test_store.c \
 	tests/unit/test_tar.c
 
@@ -349,6 +355,8 @@ $(B)/tests/test_proc: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_registry: $(B)/tests/support/fake_engine.o $(LIB_FCGI) \
 	$(LIBS_FIRN)
 $(B)/tests/test_registry: TEST_LIBS = -lfcgi $(LIBS_ALL)
+$(B)/tests/test_sources: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_sources: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_respond: $(LIB_FCGI) $(LIB_BASE)
 $(B)/tests/test_respond: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_route: $(LIB_FCGI) $(LIB_BASE)
@@ -385,7 +393,7 @@ $(B)/tests/test_state: $(B)/tests/support/tree.o $(LIB_CORE) \
 $(B)/tests/test_state: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
 $(B)/tests/test_resolve: $(B)/tests/support/tree.o $(LIB_CORE) \
 	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_resolve: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_resolve: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_fingerprint: $(B)/tests/support/tree.o $(LIB_SYS) \
 	$(LIB_BASE)
 $(B)/tests/test_fingerprint: TEST_LIBS = $(LIBS_BASE)

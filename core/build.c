@@ -59,17 +59,27 @@ now_s(void)
 
 /* --- resolving */
 
+static struct resolve_options
+resolve_options_of(const struct build *b)
+{
+	const struct config *c = b->g->config;
+
+	return (struct resolve_options){
+		.channel_url = c->channel_url,
+		.state_path = c->state_path,
+		.offline = c->offline,
+		.cancel = job_cancel_flag(b->job),
+	};
+}
+
 static int
 resolve(struct build *b, struct err *e)
 {
 	const struct config *c = b->g->config;
-	const struct resolve_options o = {
-		.channel_url = c->channel_url,
-		.state_path = c->state_path,
-		.offline = c->offline,
-	};
+	const struct resolve_options o = resolve_options_of(b);
 	struct digest key;
 	bool found;
+	int r;
 
 	key_revision(&c->source, b->order->tag, &key);
 	if (state_get_revision(b->g->state, &key, now_s(), &found, &b->revision,
@@ -78,11 +88,43 @@ resolve(struct build *b, struct err *e)
 	if (found)
 		return 0;
 	job_set_progress(b->job, "resolving %s", b->order->tag);
-	if (resolve_revision(&c->source, b->order->tag, &o, &b->revision, e) <
-	    0)
+	if (resolve_check_tag(&c->source, b->order->tag, e) < 0)
+		return -1;
+	if (c->source.kind == SOURCE_FLAKE)
+		r = nix_lock_flake(b->g->nix, &c->source, &b->watch,
+				   &b->revision, e);
+	else
+		r = resolve_revision(&c->source, b->order->tag, &o,
+				     &b->revision, e);
+	if (r < 0)
 		return -1;
 	return state_put_revision(b->g->state, &key, &b->revision,
 				  now_s() + c->resolve_ttl_s, e);
+}
+
+/* Where the set is on disk; NULL for a flake, which Nix finds by itself. */
+static int
+find_tree(struct build *b, const char **ret, struct err *e)
+{
+	const struct source *s = &b->g->config->source;
+	const struct resolve_options o = resolve_options_of(b);
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct err none = ERR_INIT;
+	struct digest key;
+
+	*ret = NULL;
+	if (s->kind == SOURCE_FLAKE)
+		return 0;
+	if (resolve_tree(s, b->order->tag, &b->revision, &o, &path, e) == 0) {
+		*ret = arena_strdup(&b->arena, path.p);
+		return 0;
+	}
+	/* That state is gone: who asks again has it resolved anew. */
+	key_revision(s, b->order->tag, &key);
+	if (e->kind == ERR_BUSY &&
+	    state_put_revision(b->g->state, &key, &b->revision, 0, &none) < 0)
+		log_err(LOG_WARN, "source.forget", &none);
+	return -1;
 }
 
 /* --- from outputs to layers */
@@ -323,7 +365,7 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 {
 	struct builder *g = b->g;
 	struct nix_outputs outputs;
-	const struct nix_request request = {
+	struct nix_request request = {
 		.source = &g->config->source,
 		.revision = &b->revision,
 		.system = b->platform->system,
@@ -341,6 +383,8 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	if (found)
 		return 0;
 	job_set_progress(b->job, "evaluating");
+	if (find_tree(b, &request.tree, e) < 0)
+		return -1;
 	if (nix_evaluate(g->nix, &b->arena, &request, &b->watch, &outputs, e) <
 	    0)
 		return -1;

@@ -93,6 +93,8 @@ struct nix_watch {
 struct nix_request {
 	const struct source *source;
 	const struct revision *revision;
+	/* Where the set is on disk (resolve_tree); for a flake unused. */
+	const char *tree;
 	const char *system; /* "x86_64-linux" */
 	const char *const *packages;
 	size_t n_packages;
@@ -113,6 +115,14 @@ struct nix_outputs {
 	size_t n;
 	const struct nix_request *request; /* that they answer; a copy */
 };
+
+/*
+ * What a flake reference is at now: a commit, or the hash of its tree.
+ * ERR_UPSTREAM when it can't be had.
+ */
+MUST_CHECK int nix_lock_flake(struct nix *n, const struct source *s,
+			      const struct nix_watch *w, struct revision *ret,
+			      struct err *e);
 
 /* Which outputs does the request mean? Builds and fetches nothing. */
 MUST_CHECK int nix_evaluate(struct nix *n, struct arena *a,

@@ -3,23 +3,31 @@
 #define FIRN_RESOLVE_H
 
 /*
- * From a source and a tag to a revision that never moves.
+ * From a source and a tag to a revision that never moves, and to the
+ * directory that holds it.
+ *
+ * Git repositories and tarballs are unpacked once for each revision, below
+ * the state directory, and evaluated there as directories; those used last
+ * are kept. (A flake's revision is Nix's matter: nix_lock_flake.)
  *
  * The caller remembers the answer for the time to live; here nothing is
- * cached. May take seconds and start processes (git), so it is called on
- * build threads only.
+ * cached. May take minutes and start processes (git, tar), so it is called on
+ * build threads only; any thread, any time.
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "core/base/attr.h"
 #include "core/model/source.h"
 
+struct buf;
 struct err;
 
 struct resolve_options {
 	const char *channel_url; /* with %s for the revision */
 	const char *state_path;
 	bool offline;
+	const atomic_bool *cancel; /* ends it (ERR_BUSY); may be NULL */
 };
 
 /*
@@ -31,10 +39,21 @@ MUST_CHECK int resolve_check_tag(const struct source *s, const char *tag,
 
 /*
  * Resolve. ERR_NOT_FOUND when there is no such revision, ERR_UPSTREAM when
- * the source can't be reached, ERR_SYSTEM when it can't be read.
+ * the source can't be reached, ERR_SYSTEM when it can't be read. Not for
+ * flakes (asserts).
  */
 MUST_CHECK int resolve_revision(const struct source *s, const char *tag,
 				const struct resolve_options *o,
 				struct revision *ret, struct err *e);
+
+/*
+ * The directory that holds what was resolved, appended to path: fetched again
+ * if it is not there any more. ERR_BUSY when that state of the source can't
+ * be had any more, since it moved on: resolve anew. Not for flakes.
+ */
+MUST_CHECK int resolve_tree(const struct source *s, const char *tag,
+			    const struct revision *r,
+			    const struct resolve_options *o, struct buf *path,
+			    struct err *e);
 
 #endif

@@ -2,7 +2,8 @@
 #
 # From attribute paths to derivations. The one argument is a JSON document:
 #
-#   source     { kind, path }: where the package set is
+#   source     { kind, path }: where the package set is; the address of a
+#              locked flake when the kind is "flake"
 #   system     "x86_64-linux"
 #   paths      [ [ "xorg" "xev" ] ... ]: names are data, never source text
 #   wantNames  whether to list the attribute names of the set
@@ -23,9 +24,15 @@ let
   asked = fromJSON request;
   mark = what: trace "firn: ${what}";
 
+  # A flake is made for each system, without a configuration of ours.
+  ofFlake =
+    let outputs = builtins.getFlake asked.source.path; in
+    outputs.legacyPackages.${asked.system} or { }
+    // outputs.packages.${asked.system} or { };
+
   set =
     let
-      made = import asked.source.path;
+      made = if asked.source.kind == "flake" then ofFlake else import asked.source.path;
       given = {
         inherit (asked) system;
         config = asked.config // (

@@ -276,6 +276,9 @@ static const struct nix_rule eval_rules[] = {
 	{"in restricted mode", ERR_DENIED,
 	 "its definition reads a file or an address outside of the package "
 	 "set, which is not allowed here"},
+	{"in pure eval", ERR_DENIED,
+	 "its definition reads a file or an address outside of the package "
+	 "set, which is not allowed here"},
 	{"operation is not allowed in", ERR_DENIED,
 	 "its definition does what is not allowed here"},
 };

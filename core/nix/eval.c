@@ -9,9 +9,11 @@
 #include "core/nix/errors.h"
 #include "core/nix/eval.h"
 #include "core/nix/report.h"
+#include "core/sys/fs.h"
 
 #define EVAL_TIMEOUT_S 60u
 #define ANSWER_MAX (16u << 20)
+#define EXPRESSION_MAX 65536u
 
 static const struct json_limits answer_limits = {
 	.max_bytes = ANSWER_MAX,
@@ -79,15 +81,13 @@ add_readable(struct eval *v, struct nix_args *args, const char *dir)
 		     (char *)NULL);
 }
 
+/* A directory is read in restricted mode: it, our expressions, no more. */
 static void
-write_args(struct eval *v, struct nix_args *args, const char *request)
+restrict_to_tree(struct eval *v, struct nix_args *args)
 {
 	const struct nix_options *opt = &v->nix->o;
 
-	nix_args_add(args, "--eval", "--strict", "--json", "--read-write-mode",
-		     (char *)NULL);
 	nix_args_option(args, "restrict-eval", "true");
-	nix_args_option(args, "allow-import-from-derivation", "false");
 	nix_args_option(args, "allowed-uris", opt->allowed_uris);
 	add_readable(v, args, opt->expressions);
 	add_readable(v, args, v->tree);
@@ -95,7 +95,43 @@ write_args(struct eval *v, struct nix_args *args, const char *request)
 		add_readable(v, args, opt->overlays[i]);
 	nix_args_add(args,
 		     arena_printf(v->arena, "%s/eval.nix", opt->expressions),
-		     "--argstr", "request", request, (char *)NULL);
+		     (char *)NULL);
+}
+
+/*
+ * A flake is evaluated purely: it and its locked inputs, nothing else. Pure
+ * evaluation can't read our file, so Nix is given its text.
+ */
+static int
+restrict_to_flake(struct eval *v, struct nix_args *args, struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT, text = BUF_INIT;
+
+	buf_printf(&path, "%s/eval.nix", v->nix->o.expressions);
+	if (fs_read_file(path.p, EXPRESSION_MAX, &text, e) < 0) {
+		e->kind = ERR_SYSTEM;
+		return -1;
+	}
+	nix_args_add(args, "--extra-experimental-features", "flakes",
+		     (char *)NULL);
+	nix_args_option(args, "pure-eval", "true");
+	nix_args_add(args, "-E", arena_strdup(v->arena, text.p), (char *)NULL);
+	return 0;
+}
+
+static int
+write_args(struct eval *v, struct nix_args *args, const char *request,
+	   struct err *e)
+{
+	nix_args_add(args, "--eval", "--strict", "--json", "--read-write-mode",
+		     (char *)NULL);
+	nix_args_option(args, "allow-import-from-derivation", "false");
+	if (v->request->source->kind != SOURCE_FLAKE)
+		restrict_to_tree(v, args);
+	else if (restrict_to_flake(v, args, e) < 0)
+		return -1;
+	nix_args_add(args, "--argstr", "request", request, (char *)NULL);
+	return 0;
 }
 
 /* --- asking */
@@ -135,7 +171,8 @@ ask(struct eval *v, bool *ret_again, struct err *e)
 	*ret_again = false;
 	write_request(v, &request);
 	nix_run_init(&r, v->nix, "nix-instantiate", v->watch);
-	write_args(v, &r.args, request.p);
+	if (write_args(v, &r.args, request.p, e) < 0)
+		return -1;
 	limit = limit ? limit : EVAL_TIMEOUT_S;
 	r.timeout_ms = limit * 1000;
 	r.max_cpu_s = limit + 5;
@@ -200,6 +237,7 @@ copy_request(struct arena *a, const struct nix_request *r)
 	*copy = (struct nix_request){
 		.source = source,
 		.revision = revision,
+		.tree = r->tree ? arena_strdup(a, r->tree) : NULL,
 		.system = arena_strdup(a, r->system),
 		.packages = packages,
 		.n_packages = r->n_packages,
@@ -207,22 +245,25 @@ copy_request(struct arena *a, const struct nix_request *r)
 	return copy;
 }
 
-/* Where the set is on disk; the evaluation may read below it. */
+/* Where the set is: a directory, or the address of a locked flake. */
 static int
 find_tree(struct eval *v, struct err *e)
 {
-	const struct source *s = v->request->source;
+	const struct nix_request *r = v->request;
+	AUTO(buf) struct buf flake = BUF_INIT;
 	char real[PATH_MAX];
 
-	if (s->kind != SOURCE_PATH)
-		return err_set(e, ERR_UPSTREAM,
-			       "package sources of the kind %s are not there "
-			       "yet",
-			       source_kind_name(s->kind));
+	if (r->source->kind == SOURCE_FLAKE) {
+		if (nix_find_flake(v->nix, r->source, r->revision, v->watch,
+				   &flake, e) < 0)
+			return -1;
+		v->tree = arena_strdup(v->arena, flake.p);
+		return 0;
+	}
 	/* Links are resolved: restricted evaluation compares real paths. */
-	if (!realpath(s->location, real))
+	if (!realpath(r->tree, real))
 		return err_set_errno(e, ERR_UPSTREAM, errno,
-				     "the package set %s", s->location);
+				     "the package set %s", r->tree);
 	v->tree = arena_strdup(v->arena, real);
 	return 0;
 }

@@ -97,6 +97,14 @@ nix_run_auto(struct nix_run *r)
 	nix_run_release(r);
 }
 
+/* --- flake.c */
+
+/* The address of the locked flake, appended; asks again if it's forgotten. */
+MUST_CHECK int nix_find_flake(struct nix *n, const struct source *s,
+			      const struct revision *r,
+			      const struct nix_watch *w, struct buf *to,
+			      struct err *e);
+
 /* --- roots.c: GC roots that can't leak */
 
 /*

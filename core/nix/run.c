@@ -25,19 +25,6 @@ nix_args_option(struct nix_args *args, const char *name, const char *value)
 	nix_args_add(args, "--option", name, value, (char *)NULL);
 }
 
-void
-nix_run_init(struct nix_run *r, struct nix *n, const char *program,
-	     const struct nix_watch *w)
-{
-	*r = (struct nix_run){
-		.nix = n,
-		.max_stdout = 1u << 20,
-		.watch = w,
-		.output = BUF_INIT,
-	};
-	nix_args_add(&r->args, program, (char *)NULL);
-}
-
 /* What every program that opens the store is told. */
 static void
 add_common(struct nix_run *r)
@@ -50,6 +37,22 @@ add_common(struct nix_run *r)
 	if (r->nix->substituters)
 		nix_args_option(&r->args, "substituters", r->nix->substituters);
 	nix_args_option(&r->args, "connect-timeout", "10");
+}
+
+void
+nix_run_init(struct nix_run *r, struct nix *n, const char *program,
+	     const struct nix_watch *w)
+{
+	*r = (struct nix_run){
+		.nix = n,
+		.max_stdout = 1u << 20,
+		.watch = w,
+		.output = BUF_INIT,
+	};
+	nix_args_add(&r->args, program, (char *)NULL);
+	/* The version is asked for before anything is known. */
+	if (n->major > 0)
+		add_common(r);
 }
 
 int
@@ -65,9 +68,6 @@ nix_run_start(struct nix_run *r, struct err *e)
 	};
 	struct proc_result res;
 
-	/* The version is asked for before anything is known. */
-	if (r->nix->major > 0)
-		add_common(r);
 	vec_push(&r->args, NULL);
 	o.argv = r->args.v;
 	r->report = nix_report_new(r->watch);

@@ -32,15 +32,36 @@ realised_closure(struct nix *nix, const struct nix_request *r, struct arena *a,
 	return result;
 }
 
-int
-closure_of_image(const struct config *c, const char *what, struct arena *a,
-		 struct graph *ret, struct err *e)
+/* The state of the package set that a tag means, and where it is. */
+static int
+find_set(struct nix *nix, const struct config *c, const char *tag,
+	 struct arena *a, struct revision *ret, const char **ret_tree,
+	 struct err *e)
 {
 	const struct resolve_options how = {
 		.channel_url = c->channel_url,
 		.state_path = c->state_path,
 		.offline = c->offline,
 	};
+	const struct source *s = &c->source;
+	AUTO(buf) struct buf tree = BUF_INIT;
+
+	*ret_tree = NULL;
+	if (resolve_check_tag(s, tag, e) < 0)
+		return -1;
+	if (s->kind == SOURCE_FLAKE)
+		return nix_lock_flake(nix, s, NULL, ret, e);
+	if (resolve_revision(s, tag, &how, ret, e) < 0 ||
+	    resolve_tree(s, tag, ret, &how, &tree, e) < 0)
+		return -1;
+	*ret_tree = arena_strdup(a, tree.p);
+	return 0;
+}
+
+int
+closure_of_image(const struct config *c, const char *what, struct arena *a,
+		 struct graph *ret, struct err *e)
+{
 	const struct nix_options options = {
 		.expressions = c->nix_dir,
 		.state_path = c->state_path,
@@ -58,8 +79,7 @@ closure_of_image(const struct config *c, const char *what, struct arena *a,
 	(void)str_cut(&rest, ':', &name);
 	if (rest.p)
 		tag = arena_strndup(a, rest.p, rest.n);
-	if (image_parse(a, arena_strndup(a, name.p, name.n), &image, e) < 0 ||
-	    resolve_revision(&c->source, tag, &how, &revision, e) < 0)
+	if (image_parse(a, arena_strndup(a, name.p, name.n), &image, e) < 0)
 		return -1;
 	request.revision = &revision;
 	request.system = image.platform ? image.platform->system
@@ -68,7 +88,9 @@ closure_of_image(const struct config *c, const char *what, struct arena *a,
 	request.n_packages = image.n_packages;
 	if (nix_open(&options, &nix, e) < 0)
 		return -1;
-	result = realised_closure(nix, &request, a, ret, e);
+	result = find_set(nix, c, tag, a, &revision, &request.tree, e);
+	if (result == 0)
+		result = realised_closure(nix, &request, a, ret, e);
 	nix_free(nix);
 	return result;
 }

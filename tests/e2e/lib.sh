@@ -72,7 +72,9 @@ print(s.getsockname()[1])'
 # again after registry_stop or a crash keeps the data.
 registry_start() {
 	export VAR=${VAR:-$tmp/var} PORT=${PORT:-$(free_port)}
-	export PKGS=${PKGS:-$top/tests/pkgs}
+	# The offline set, unless there is another source.
+	[ -n "${CHANNEL:-}${REPO:-}${FIRN_PKGS_FLAKE:-}" ] ||
+		export PKGS=${PKGS:-$top/tests/pkgs}
 	host=localhost:$PORT
 	url=http://$host
 	"$top/deploy/dev/serve" start 2> "$tmp/serve.log" ||

@@ -82,6 +82,7 @@ make(struct nix *n, const char *names, const struct nix_watch *w,
 	struct nix_request q = {
 		.source = &set,
 		.revision = &revision,
+		.tree = PKGS,
 		.system = SYSTEM,
 		.packages = packages,
 	};
@@ -573,6 +574,7 @@ test_collected(struct nix *n)
 	const struct nix_request q = {
 		.source = &set,
 		.revision = &revision,
+		.tree = PKGS,
 		.system = SYSTEM,
 		.packages = packages,
 		.n_packages = 1,

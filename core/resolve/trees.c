@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/resolve/impl.h"
+#include "core/sys/fs.h"
+#include "core/sys/log.h"
+
+/*
+ * STATE/src/ID is the tree of a revision, and STATE/src/ID.ok, made when the
+ * tree is whole, says so: it holds the revision's time, and its own
+ * modification time is when the tree was used last. What has no such file
+ * and is not being made is left over from a process that died.
+ */
+#define KEPT 4u
+/* An evaluation may still read what was used so long ago. */
+#define IN_USE_S 3600
+
+static void
+base_path(const struct resolve_options *o, struct buf *to)
+{
+	buf_printf(to, "%s/src", o->state_path);
+}
+
+void
+trees_path(const struct resolve_options *o, const char *id, struct buf *to)
+{
+	base_path(o, to);
+	buf_printf(to, "/%s", id);
+}
+
+int
+trees_find(const struct resolve_options *o, const char *id, bool *ret_found,
+	   uint64_t *ret_time, struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT, text = BUF_INIT;
+	struct err none = ERR_INIT;
+
+	trees_path(o, id, &path);
+	buf_adds(&path, ".ok");
+	*ret_found = false;
+	if (fs_read_file(path.p, 64, &text, &none) < 0) {
+		if (none.kind == ERR_NOT_FOUND)
+			return 0;
+		*e = none;
+		return -1;
+	}
+	if (!str_to_u64((struct str){.p = text.p, .n = text.len}, UINT64_MAX,
+			ret_time))
+		return err_set(e, ERR_SYSTEM, "%s is damaged", path.p);
+	if (utimensat(AT_FDCWD, path.p, NULL, 0) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "%s", path.p);
+	*ret_found = true;
+	return 0;
+}
+
+void
+trees_abort(const char *temp)
+{
+	struct err e = ERR_INIT;
+
+	if (fs_remove_tree(temp, &e) < 0 && e.kind != ERR_NOT_FOUND)
+		log_err(LOG_WARN, "source.remove", &e);
+}
+
+int
+trees_begin(const struct resolve_options *o, struct buf *temp, struct err *e)
+{
+	char name[33];
+
+	fs_random_hex(name);
+	base_path(o, temp);
+	buf_printf(temp, "/new-%s", name);
+	return fs_mkdirs(temp->p, 0700, e);
+}
+
+/* --- those that are not needed any more */
+
+struct aged {
+	char *path; /* of the tree */
+	time_t used;
+	bool whole;
+};
+
+static int
+newest_first(const void *a, const void *b)
+{
+	const struct aged *x = a, *y = b;
+
+	if (x->used != y->used)
+		return x->used < y->used ? 1 : -1;
+	return strcmp(x->path, y->path);
+}
+
+static void
+remove_one(const struct aged *t)
+{
+	AUTO(buf) struct buf mark = BUF_INIT;
+
+	buf_printf(&mark, "%s.ok", t->path);
+	(void)unlink(mark.p);
+	trees_abort(t->path);
+}
+
+static void
+prune(const struct resolve_options *o)
+{
+	struct {
+		VEC(struct aged);
+	} trees = VEC_INIT;
+	AUTO(buf) struct buf base = BUF_INIT;
+	struct fs_names names;
+	struct err e = ERR_INIT;
+	time_t now = time(NULL);
+	size_t whole = 0;
+
+	base_path(o, &base);
+	if (fs_list(base.p, &names, &e) < 0)
+		return;
+	for (size_t i = 0; i < names.n; i++) {
+		AUTO(buf) struct buf path = BUF_INIT, mark = BUF_INIT;
+		struct aged t = {.path = NULL};
+		struct stat st;
+
+		buf_printf(&path, "%s/%s", base.p, names.v[i]);
+		buf_printf(&mark, "%s.ok", path.p);
+		if (stat(path.p, &st) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		t.used = st.st_ctime;
+		t.whole = stat(mark.p, &st) == 0;
+		if (t.whole)
+			t.used = st.st_mtime;
+		t.path = buf_steal(&path);
+		vec_push(&trees, t);
+	}
+	if (trees.n > 0)
+		qsort(trees.v, trees.n, sizeof(*trees.v), newest_first);
+	for (size_t i = 0; i < trees.n; i++) {
+		whole += trees.v[i].whole;
+		if (now - trees.v[i].used > IN_USE_S &&
+		    (!trees.v[i].whole || whole > KEPT))
+			remove_one(&trees.v[i]);
+		free(trees.v[i].path);
+	}
+	vec_release(&trees);
+	fs_names_free(&names);
+}
+
+/* Another process may have been faster: then its tree is as good. */
+static int
+move_in(const char *from, const char *tree, struct err *e)
+{
+	if (chmod(from, 0755) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "chmod %s", from);
+	if (rename(from, tree) == 0 || errno == ENOTEMPTY || errno == EEXIST)
+		return 0;
+	return err_set_errno(e, ERR_SYSTEM, errno, "rename to %s", tree);
+}
+
+int
+trees_commit(const struct resolve_options *o, const char *temp,
+	     const char *from, const char *id, uint64_t when, struct err *e)
+{
+	AUTO(buf) struct buf tree = BUF_INIT, mark = BUF_INIT, text = BUF_INIT;
+	int r;
+
+	trees_path(o, id, &tree);
+	buf_printf(&mark, "%s.ok", tree.p);
+	buf_printf(&text, "%llu", (unsigned long long)when);
+	r = move_in(from, tree.p, e);
+	if (r == 0)
+		r = fs_write_atomic(mark.p, text.p, text.len, e);
+	trees_abort(temp);
+	prune(o);
+	return r;
+}

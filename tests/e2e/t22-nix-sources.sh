@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Every kind of package source, from local data: a directory, a git
+# repository, a tarball by file://, a flake. What moves is found again after
+# the time to live, and not before.
+. "$(dirname "$0")/lib.sh"
+have git || skip_all "git is not installed"
+
+mkdir "$tmp/conf"
+printf 'substituters =\n' > "$tmp/conf/nix.conf"
+export NIX_CONF_DIR=$tmp/conf
+unset PKGS
+
+# The offline set with one package more, whose contents are in a file.
+cp -r "$top/tests/pkgs" "$tmp/set"
+mv "$tmp/set/default.nix" "$tmp/set/base.nix"
+cat > "$tmp/set/default.nix" <<-'END'
+	args:
+	import ./base.nix (args // {
+	  overlays = (args.overlays or [ ]) ++ [
+	    (final: prev: {
+	      word = prev.stdenv.mkDerivation {
+	        name = "word";
+	        PATH = "${prev.stdenv.tools}/bin";
+	        args = [ "-euc" "echo ${builtins.readFile ./word} >$out" ];
+	      };
+	    })
+	  ];
+	})
+END
+cat > "$tmp/set/flake.nix" <<-'END'
+	{
+	  outputs = { self }: {
+	    legacyPackages.x86_64-linux = import ./. { system = "x86_64-linux"; };
+	  };
+	}
+END
+echo one > "$tmp/set/word"
+
+git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
+git_set init -q -b trunk
+git_set add -A -f
+GIT_COMMITTER_DATE='1000000000 +0000' git_set commit -qm one
+git clone -q --bare "$tmp/set" "$tmp/set.git"
+
+change() { # WORD: in the repository's branch
+	echo "$1" > "$tmp/set/word"
+	git_set commit -qam "$1"
+	git_set push -q "$tmp/set.git" trunk
+}
+
+config_of() { # MANIFEST-DIGEST: the config of the image of the last answer
+	curl -sS "$url/v2/word/blobs/$(python3 -c '
+import json, sys
+print(json.load(open(sys.argv[1]))["config"]["digest"])' "$tmp/body")"
+}
+
+# --- a directory
+export PKGS=$tmp/set FIRN_RESOLVE_TTL=0
+registry_start || { ok 1 "a directory"; finish; }
+first=$(manifest_digest word)
+like "$first" '^sha256:' "a directory"
+sleep 2.1 # a change just before a fingerprint makes it unique
+manifest_digest word > /dev/null
+touch "$tmp/set/word"
+sleep 2
+is "$(manifest_digest word)" "$first" "touched: the same digest"
+echo two > "$tmp/set/word"
+sleep 2 # longer than nginx keeps an answer
+second=$(manifest_digest word)
+[ "$second" != "$first" ]
+ok $? "edited: another one"
+echo one > "$tmp/set/word"
+sleep 2
+is "$(manifest_digest word)" "$first" "edited back: the first again"
+is "$(http "$url/v2/word/manifests/v1")" 404 "it has no other tags"
+registry_stop
+
+# --- a git repository
+unset PKGS
+export VAR=$tmp/var-git FIRN_RESOLVE_TTL=4
+REPO=file://$tmp/set.git registry_start ||
+	{ ok 1 "a git repository"; finish; }
+first=$(manifest_digest word)
+like "$first" '^sha256:' "a git repository"
+like "$(config_of)" "\"org.opencontainers.image.revision\":\"$(git_set rev-parse HEAD)" \
+	"the commit is in a label"
+like "$(config_of)" '"created":"2001-09-09T01:46:40Z"' "its time is the image's"
+is "$(manifest_digest word:trunk)" "$first" "the branch by its name"
+one=$(git_set rev-parse HEAD)
+change two
+is "$(manifest_digest word)" "$first" \
+	"the branch moved: within the time to live the same digest"
+is "$(http -I "$url/v2/word/manifests/latest"; header Docker-Content-Digest)" \
+	"200$first" "and for HEAD"
+sleep 4
+second=$(manifest_digest word)
+[ "$second" != "$first" ]
+ok $? "after it a new one"
+is "$(manifest_digest "word:$one")" "$first" "the commit it was at"
+is "$(manifest_digest "word:${one:0:8}")" "$first" "the same cut short"
+is "$(http "$url/v2/word/manifests/nothing")" 404 "no such branch"
+like "$(cat "$tmp/body")" 'no branch, tag or commit' "says so"
+before=$(metric firn_nix_processes_total)
+is "$(http "$url/v2/word/manifests/sha256-$(printf '%064d' 0).sig")" 404 \
+	"a signature's tag"
+is "$(metric firn_nix_processes_total)" "$before" "costs nothing"
+registry_stop
+
+# --- a tarball
+export VAR=$tmp/var-tar
+mkdir "$tmp/tar"
+git_set archive --prefix=set-1/ -o "$tmp/tar/stable.tar.gz" "$one"
+# What git archive leaves out nothing of: generated/ is committed.
+CHANNEL=stable FIRN_CHANNEL_URL="file://$tmp/tar/%s.tar.gz" \
+	registry_start || { ok 1 "a tarball"; finish; }
+tarball=$(manifest_digest word)
+like "$tarball" '^sha256:' "a tarball"
+git_set archive --prefix=set-2/ -o "$tmp/tar/next.tar.gz" trunk
+like "$(manifest_digest word:next)" '^sha256:' "another channel by tag"
+[ "$(manifest_digest word:next)" != "$tarball" ]
+ok $? "is another image"
+is "$(http "$url/v2/word/manifests/nothing")" 404 "no such channel"
+registry_stop
+
+# --- a flake
+export VAR=$tmp/var-flake
+# Nix 2.8 knows no other branch than master by itself.
+FIRN_PKGS_FLAKE="git+file://$tmp/set.git?ref=trunk" registry_start ||
+	{ ok 1 "a flake"; finish; }
+flake=$(manifest_digest word)
+like "$flake" '^sha256:' "a flake" ||
+	tail -n 3 "$VAR/firn.log" | sed 's/^/# /'
+change three
+is "$(manifest_digest word)" "$flake" "which is locked for the time to live"
+sleep 4
+[ "$(manifest_digest word)" != "$flake" ]
+ok $? "and moves after it"
+is "$(http "$url/v2/gti/manifests/latest")" 404 "a wrong name"
+like "$(cat "$tmp/body")" 'did you mean git' "is told"
+is "$(http "$url/v2/readsfile/manifests/latest")" 403 \
+	"a package that reads a file of this machine"
+is "$(http "$url/v2/shell/htop/manifests/latest")" 200 "and what is well"
+finish

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sources on this machine: git repositories, tarballs, and their tags. */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/model/source.h"
+#include "core/resolve.h"
+#include "core/sys/fs.h"
+#include "core/sys/log.h"
+#include "core/sys/proc.h"
+#include "tests/support/tap.h"
+
+static char dir[] = "/tmp/firn-test-sources-XXXXXX";
+
+static struct resolve_options options = {.state_path = dir};
+
+/* Run a script in our directory; its output without the last newline. */
+static bool
+sh(const char *script, struct buf *out)
+{
+	const char *const argv[] = {"/bin/sh", "-euc", script, NULL};
+	const struct proc_opts o = {
+		.argv = argv, .cwd = dir, .max_stdout = 65536};
+	struct proc_result r;
+	struct err e = ERR_INIT;
+	bool good;
+
+	if (proc_run(&o, &r, &e) < 0)
+		return false;
+	good = r.exit_code == 0;
+	while (r.output.len > 0 && r.output.p[r.output.len - 1] == '\n')
+		buf_truncate(&r.output, r.output.len - 1);
+	buf_clear(out);
+	buf_adds(out, r.output.p);
+	buf_release(&r.output);
+	return good;
+}
+
+/* Does the tree of a revision have a file with this text? */
+static bool
+tree_has(const struct source *s, const char *tag, const struct revision *r,
+	 const char *name, const char *text)
+{
+	AUTO(buf) struct buf path = BUF_INIT, got = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (resolve_tree(s, tag, r, &options, &path, &e) < 0)
+		return false;
+	buf_printf(&path, "/%s", name);
+	return fs_read_file(path.p, 4096, &got, &e) == 0 &&
+	       strcmp(got.p, text) == 0;
+}
+
+static void
+test_tags(void)
+{
+	static const struct {
+		enum source_kind kind;
+		const char *tag;
+		bool good;
+	} cases[] = {
+		{SOURCE_PATH, "latest", true},
+		{SOURCE_PATH, "v1", false},
+		{SOURCE_FLAKE, "latest", true},
+		{SOURCE_FLAKE, "main", false},
+		{SOURCE_GIT, "latest", true},
+		{SOURCE_GIT, "main", true},
+		{SOURCE_GIT, "v1.2.3", true},
+		{SOURCE_GIT, "abcdef0", true},
+		{SOURCE_GIT, "a..b", false},
+		{SOURCE_GIT, "-x", false},
+		{SOURCE_GIT, ".x", false},
+		{SOURCE_GIT, "x.", false},
+		{SOURCE_GIT, "x.lock", false},
+		{SOURCE_GIT, "x/y", false},
+		{SOURCE_GIT, "x y", false},
+		{SOURCE_GIT, "x^{}", false},
+		{SOURCE_GIT, "--upload-pack=x", false},
+		{SOURCE_GIT, "", false},
+		{SOURCE_GIT, "sha256-0123456789abcdef0123456789abcdef", false},
+		{SOURCE_GIT,
+		 "sha256-"
+		 "0123456789abcdef0123456789abcdef0123456789abcdef01234567"
+		 "89abcdef.sig",
+		 false},
+		{SOURCE_CHANNEL, "nixos-24.05", true},
+		{SOURCE_CHANNEL, "nixpkgs-unstable", true},
+		{SOURCE_CHANNEL, "..", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct source s = {.kind = cases[i].kind,
+					 .location = "x"};
+		struct err e = ERR_INIT;
+		int r = resolve_check_tag(&s, cases[i].tag, &e);
+
+		ok((r == 0) == cases[i].good &&
+			   (cases[i].good || e.kind == ERR_NOT_FOUND),
+		   "%s: tag \"%s\" %s", source_kind_name(s.kind), cases[i].tag,
+		   cases[i].good ? "may be" : "can't be");
+	}
+}
+
+static const char make_repo[] =
+	"export HOME=$PWD GIT_CONFIG_NOSYSTEM=1\n"
+	"git init -q -b trunk repo; cd repo\n"
+	"git config user.name n; git config user.email e\n"
+	"c() { echo $1 >default.nix; git add -A;\n"
+	"  GIT_COMMITTER_DATE=\"$2 +0000\" git commit -qm $1; }\n"
+	"c one 1000000000; git tag v1; git tag -a -m x annotated\n"
+	"c two 1000000100; git branch topic; git branch v1\n"
+	"c three 1000000200\n"
+	"git checkout -q --detach; c loose 1000000300\n"
+	"git rev-parse HEAD >../loose; git checkout -q trunk\n"
+	"git rev-parse HEAD~2 HEAD~1 HEAD\n";
+
+static void
+check_git(const struct source *s, const char *tag, const char *commit,
+	  const char *text, uint64_t when)
+{
+	struct revision r;
+	struct err e = ERR_INIT;
+
+	ok(resolve_revision(s, tag, &options, &r, &e) == 0,
+	   "%s is resolved: %s", tag, e.msg);
+	is_str(r.id, commit, "to its commit");
+	is_u64(r.time, when, "with its time");
+	ok(tree_has(s, tag, &r, "default.nix", text), "and its files");
+}
+
+static void
+check_missing(const struct source *s, const char *tag, const char *says)
+{
+	struct revision r;
+	struct err e = ERR_INIT;
+
+	ok(resolve_revision(s, tag, &options, &r, &e) < 0 &&
+		   e.kind == ERR_NOT_FOUND && strstr(e.msg, says),
+	   "%s is not there: %s", tag, e.msg);
+}
+
+static void
+test_git(void)
+{
+	AUTO(buf) struct buf url = BUF_INIT, out = BUF_INIT, more = BUF_INIT;
+	struct source s = {.kind = SOURCE_GIT};
+	char one[41], two[41], three[41], part[10];
+	struct revision r;
+	struct err e = ERR_INIT;
+
+	buf_printf(&url, "file://%s/repo", dir);
+	s.location = url.p;
+	if (!ok(sh(make_repo, &out) && out.len == 122, "a repository"))
+		return;
+	(void)snprintf(one, sizeof(one), "%s", out.p);
+	(void)snprintf(two, sizeof(two), "%s", out.p + 41);
+	(void)snprintf(three, sizeof(three), "%s", out.p + 82);
+	check_git(&s, "latest", three, "three\n", 1000000200);
+	check_git(&s, "trunk", three, "three\n", 1000000200);
+	check_git(&s, "topic", two, "two\n", 1000000100);
+	check_git(&s, "v1", two, "two\n", 1000000100);
+	check_git(&s, "annotated", one, "one\n", 1000000000);
+	check_git(&s, one, one, "one\n", 1000000000);
+	(void)snprintf(part, sizeof(part), "%.9s", one);
+	check_git(&s, part, one, "one\n", 1000000000);
+	check_missing(&s, "nothing", "no branch, tag or commit \"nothing\"");
+	check_missing(&s, "0000000", "no branch, tag or commit");
+	ok(sh("cat loose", &more), "a commit that no branch holds");
+	check_missing(&s, more.p, "no branch, tag or commit");
+
+	ok(sh("cd repo; echo four >default.nix; git commit -qam four;"
+	      "git rev-parse HEAD",
+	      &more),
+	   "a branch moves");
+	ok(resolve_revision(&s, "trunk", &options, &r, &e) == 0, "%s", e.msg);
+	is_str(r.id, more.p, "its new commit is found");
+	ok(tree_has(&s, "trunk", &r, "default.nix", "four\n"), "and fetched");
+
+	ok(sh("rm -rf src", &out), "trees are lost");
+	ok(tree_has(&s, "trunk", &r, "default.nix", "four\n"),
+	   "and fetched again");
+	ok(sh("rm -rf src git; cd repo; git reset -q --hard HEAD~1;"
+	      "git reflog expire --expire=now --all; git gc -q --prune=now",
+	      &out),
+	   "a branch is rewritten");
+	buf_clear(&out);
+	ok(resolve_tree(&s, "trunk", &r, &options, &out, &e) < 0 &&
+		   e.kind == ERR_BUSY,
+	   "what it was can't be had any more: %s", e.msg);
+}
+
+static void
+test_git_fails(void)
+{
+	static const struct {
+		const char *url, *says;
+		bool offline;
+	} cases[] = {
+		{"file:///no/such/repository", "git can't read", false},
+		{"/no/such/repository", "git can't read", false},
+		{"http://127.0.0.1:1/x.git", "git can't read", false},
+		{"ext::sh -c true", "git can't read", false},
+		{"--upload-pack=touch /tmp/x", "git can't read", false},
+		{"https://127.0.0.1:1/x.git", "network is not to be used",
+		 true},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct source s = {.kind = SOURCE_GIT,
+					 .location = cases[i].url};
+		struct revision r;
+		struct err e = ERR_INIT;
+
+		options.offline = cases[i].offline;
+		ok(resolve_revision(&s, "latest", &options, &r, &e) < 0 &&
+			   e.kind == ERR_UPSTREAM &&
+			   strstr(e.msg, cases[i].says),
+		   "%s: %s", cases[i].url, e.msg);
+	}
+	options.offline = false;
+}
+
+static void
+test_channel(void)
+{
+	AUTO(buf) struct buf url = BUF_INIT, out = BUF_INIT;
+	const struct source s = {.kind = SOURCE_CHANNEL, .location = "stable"};
+	struct revision first, second, other;
+	struct err e = ERR_INIT;
+
+	buf_printf(&url, "file://%s/archive/%%s.tar.gz", dir);
+	options.channel_url = url.p;
+	ok(sh("mkdir archive top-1; echo one >top-1/default.nix;"
+	      "touch -d @1000000000 top-1;"
+	      "tar -czf archive/stable.tar.gz top-1;"
+	      "echo flat >default.nix; tar -cf archive/flat.tar.gz default.nix",
+	      &out),
+	   "tarballs");
+	ok(resolve_revision(&s, "latest", &options, &first, &e) == 0,
+	   "the channel is resolved: %s", e.msg);
+	ok(str_has_prefix(first.id, "sha256-"), "to the digest of its tarball");
+	is_u64(first.time, 1000000000, "with the time in it");
+	ok(tree_has(&s, "latest", &first, "default.nix", "one\n"),
+	   "and its files, without the directory around them");
+	ok(resolve_revision(&s, "stable", &options, &second, &e) == 0,
+	   "by its name");
+	is_str(second.id, first.id, "it is the same");
+	ok(resolve_revision(&s, "flat", &options, &other, &e) == 0,
+	   "another one, with no directory: %s", e.msg);
+	ok(tree_has(&s, "flat", &other, "default.nix", "flat\n"), "is there");
+	check_missing(&s, "nothing",
+		      "no channel, branch or commit \"nothing\"");
+	check_missing(&s, "0123456789012345678901234567890123456789",
+		      "no channel");
+
+	ok(sh("echo two >top-1/default.nix;"
+	      "tar -czf archive/stable.tar.gz top-1",
+	      &out),
+	   "the channel moves");
+	ok(resolve_revision(&s, "latest", &options, &second, &e) == 0 &&
+		   strcmp(first.id, second.id) != 0,
+	   "it has another revision");
+	ok(tree_has(&s, "latest", &second, "default.nix", "two\n"),
+	   "with the new files");
+	ok(tree_has(&s, "latest", &first, "default.nix", "one\n"),
+	   "the old one is still there");
+	ok(sh("rm -rf src", &out), "until it is lost");
+	ok(resolve_tree(&s, "latest", &first, &options, &out, &e) < 0 &&
+		   e.kind == ERR_BUSY,
+	   "then it can't be had any more: %s", e.msg);
+	err_clear(&e);
+
+	ok(sh("mkdir -p bad; echo no tarball >archive/bad.tar.gz", &out) &&
+		   resolve_revision(&s, "bad", &options, &other, &e) < 0 &&
+		   e.kind == ERR_UPSTREAM,
+	   "what is no tarball: %s", e.msg);
+	err_clear(&e);
+	options.channel_url = "https://127.0.0.1:1/archive/%s.tar.gz";
+	options.offline = true;
+	ok(resolve_revision(&s, "latest", &options, &other, &e) < 0 &&
+		   e.kind == ERR_UPSTREAM && strstr(e.msg, "not to be used"),
+	   "without the network: %s", e.msg);
+	err_clear(&e);
+	options.offline = false;
+	ok(resolve_revision(&s, "latest", &options, &other, &e) < 0 &&
+		   e.kind == ERR_UPSTREAM,
+	   "a host that is not there: %s", e.msg);
+	ok(sh("ls src | grep -c new- || true", &out) && strcmp(out.p, "0") == 0,
+	   "nothing half made is left");
+}
+
+static void
+test_path(void)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	const struct source s = {.kind = SOURCE_PATH, .location = dir};
+	struct revision r = {.time = 0};
+	struct err e = ERR_INIT;
+
+	ok(resolve_tree(&s, "latest", &r, &options, &path, &e) == 0,
+	   "a directory");
+	is_str(path.p, dir, "is where it is");
+}
+
+int
+main(void)
+{
+	AUTO(buf) struct buf out = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	log_set_level(LOG_ERROR);
+	if (!mkdtemp(dir))
+		abort();
+	test_tags();
+	test_path();
+	if (sh("command -v git", &out)) {
+		test_git();
+		test_git_fails();
+	} else {
+		skip("git repositories", "there is no git here");
+	}
+	test_channel();
+	if (fs_remove_tree(dir, &e) < 0)
+		ok(false, "%s", e.msg);
+	return done_testing();
+}
