@@ -5,15 +5,15 @@
 /*
  * Store paths in, the bytes of a layer out:
  *
- *	entries -> tar -> SHA-256 (diff ID) -> compress -> SHA-256 (digest) ->
- *out
+ *	entries -> tar -> SHA-256 (diff ID) -> compress -> SHA-256 (digest)
  *
  * The same input gives the same bytes on every machine and for any number of
- * threads: entries sorted by byte order, names relative ("nix/store/..."),
- * mtime 1, uid and gid 0, no names of users, modes from the store (0444 or
- * 0555; directories 0555), hard links as separate files, the parents nix/ and
- * nix/store/ first with mode 0755. A change of the bytes changes
- * PACK_FORMAT. Memory does not grow with the layer.
+ * threads: names relative ("nix/store/..."), in byte order as they are
+ * written (a directory's with a slash at its end), each once; mtime 1, uid
+ * and gid 0, no names of users; modes 0444 or 0555, directories 0555; hard
+ * links as separate files. Directories that nothing brings, as nix/ and
+ * nix/store/, come before what lies in them, with mode 0755. A change of the
+ * bytes changes PACK_FORMAT. Memory does not grow with the layer.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -46,11 +46,11 @@ struct pack_entry {
 };
 
 struct pack_input {
-	/* Sorted by name in byte order; parents before children. */
+	/* In any order; parents need not be there. */
 	const struct pack_entry *entries;
 	size_t n_entries;
 
-	/* Store paths, sorted, without repetition. */
+	/* Store paths, absolute, in any order, without repetition. */
 	const char *const *paths;
 	size_t n_paths;
 
@@ -78,8 +78,10 @@ void pack_pool_use_members(struct pack_pool *p, struct members *m);
 
 /*
  * Pack one layer into out, which is finished but not freed. Blocks; may run
- * on several threads at once. A file that is unreadable, vanishes or changes
- * its size meanwhile is ERR_SYSTEM, as is any failure of out.
+ * on several threads at once; out is written by another thread than the
+ * caller's. A file that is unreadable, vanishes or changes meanwhile is
+ * ERR_SYSTEM, and a failure of out is what out says; out is not finished
+ * then. Names that can't be in one layer are ERR_INVALID.
  */
 MUST_CHECK int pack_layer(struct pack_pool *p, const struct pack_input *in,
 			  struct sink *out, struct layer *ret, struct err *e);
