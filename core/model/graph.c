@@ -98,7 +98,8 @@ graph_base_ok(const char *s)
 static bool
 path_ok(const struct reader *r, const char *path)
 {
-	return strncmp(path, r->dir, r->dir_len) == 0 &&
+	/* None is known yet where roots come without a single node. */
+	return r->dir && strncmp(path, r->dir, r->dir_len) == 0 &&
 	       path[r->dir_len] == '/' && graph_base_ok(path + r->dir_len + 1);
 }
 
