@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/forest.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -211,11 +212,10 @@ open_up(struct grove *g, struct pack_entry *old, const char *name,
  * behind links; else the first one stays.
  */
 static int
-merge_taken(struct grove *g, const char *name, const char *path, unsigned depth,
-	    struct err *e)
+merge_taken(struct grove *g, struct pack_entry *old, const char *name,
+	    const char *path, unsigned depth, struct err *e)
 {
 	AUTO(buf) struct buf at = BUF_INIT;
-	struct pack_entry *old = find(g, name);
 
 	if (share_sibling_link(g, old, path))
 		return 0;
@@ -259,10 +259,11 @@ static int
 merge_entry(struct grove *g, const char *name, const char *path, unsigned depth,
 	    struct err *e)
 {
+	struct pack_entry *old = find(g, name);
 	struct stat st;
 
-	if (find(g, name))
-		return merge_taken(g, name, path, depth, e);
+	if (old)
+		return merge_taken(g, old, name, path, depth, e);
 	if (lstat(path, &st) < 0)
 		return err_set_errno(e, ERR_SYSTEM, errno, "stat %s", path);
 	if (!S_ISDIR(st.st_mode))
@@ -483,6 +484,7 @@ hand_over(struct grove *g, struct forest *ret)
 				 ? "/etc/ssl/certs/ca-bundle.crt"
 				 : NULL;
 	ret->path = find(g, "sbin") ? "/bin:/sbin:/usr/bin" : "/bin:/usr/bin";
+	assert(g->entries.n > 0); /* those of add_base */
 	memcpy(out, g->entries.v, g->entries.n * sizeof(*out));
 	qsort(out, g->entries.n, sizeof(*out), by_name);
 	ret->entries = out;

@@ -27,9 +27,9 @@ void arena_init(struct arena *a);
 void arena_release(struct arena *a);
 
 /* Zeroed, aligned for any type; count * size must not overflow (aborts). */
-void *arena_alloc(struct arena *a, size_t count, size_t size);
-char *arena_strdup(struct arena *a, const char *s);
-char *arena_strndup(struct arena *a, const char *s, size_t n);
+NONNULL_RESULT void *arena_alloc(struct arena *a, size_t count, size_t size);
+NONNULL_RESULT char *arena_strdup(struct arena *a, const char *s);
+NONNULL_RESULT char *arena_strndup(struct arena *a, const char *s, size_t n);
 PRINTF(2, 3) char *arena_printf(struct arena *a, const char *fmt, ...);
 
 /* arena_new(a, struct thing): one zeroed struct thing. */

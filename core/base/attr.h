@@ -14,6 +14,7 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define UNUSED __attribute__((unused))
+#define NONNULL_RESULT __attribute__((returns_nonnull))
 #define NORETURN __attribute__((noreturn))
 #define AUTO(type) __attribute__((cleanup(type##_auto)))
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define FIRN_ERR_C
 #include "core/base/err.h"
 
 #include <assert.h>

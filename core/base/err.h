@@ -68,4 +68,14 @@ void err_clear(struct err *e);
 /* Stable lower-case name of a kind, for logs and metrics. */
 const char *err_kind_name(enum err_kind kind);
 
+/*
+ * Static analysis (make tidy) sees one file at a time. That these return -1
+ * is what tells it that a failure ends a function.
+ */
+#if defined(FIRN_ANALYZER) && !defined(FIRN_ERR_C)
+#define err_set(...) ((void)err_set(__VA_ARGS__), -1)
+#define err_set_errno(...) ((void)err_set_errno(__VA_ARGS__), -1)
+#define err_wrap(...) ((void)err_wrap(__VA_ARGS__), -1)
+#endif
+
 #endif

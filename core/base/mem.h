@@ -11,10 +11,10 @@
 
 #include "core/base/attr.h"
 
-void *xmalloc(size_t n);
-void *xcalloc(size_t count, size_t size);
-void *xreallocarray(void *p, size_t count, size_t size);
-char *xstrdup(const char *s);
-char *xstrndup(const char *s, size_t n);
+NONNULL_RESULT void *xmalloc(size_t n);
+NONNULL_RESULT void *xcalloc(size_t count, size_t size);
+NONNULL_RESULT void *xreallocarray(void *p, size_t count, size_t size);
+NONNULL_RESULT char *xstrdup(const char *s);
+NONNULL_RESULT char *xstrndup(const char *s, size_t n);
 
 #endif

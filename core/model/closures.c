@@ -27,8 +27,10 @@ lot_of(const char *name)
 	uint64_t z = 0xCBF29CE484222325u;
 
 	for (const char *s = name; *s; s++) {
-		char c = s[0] == '-' ? s[1] : 'a';
+		char c = 'a';
 
+		if (s[0] == '-')
+			c = s[1];
 		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z'))
 			break;
 		z = (z ^ (unsigned char)*s) * 0x100000001B3u;

@@ -19,8 +19,6 @@
 
 #define DEFAULT_EVAL_MEMORY (2ull << 30)
 
-extern char **environ;
-
 /* Of our environment, what Nix's programs get; of the rest they see nothing. */
 static const char *const passed_on[] = {
 	"PATH",

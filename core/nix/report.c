@@ -230,11 +230,11 @@ field(const struct json *v)
 static void
 take_start(struct nix_report *rep, const struct json *v, uint64_t type)
 {
-	const char *text = json_get_str(v, "text");
+	const char *text = json_get_str(v, "text"), *drv = field(v);
 	uint64_t id;
 
-	if (type == ACTIVITY_BUILD && field(v) && json_get_u64(v, "id", &id))
-		start_build(rep, id, field(v));
+	if (type == ACTIVITY_BUILD && drv && json_get_u64(v, "id", &id))
+		start_build(rep, id, drv);
 	if (text && text[0] &&
 	    (type == ACTIVITY_BUILD || type == ACTIVITY_COPY ||
 	     type == ACTIVITY_SUBSTITUTE)) {
@@ -274,7 +274,7 @@ take_message(struct nix_report *rep, const struct json *v)
 static void
 take_json(struct nix_report *rep, const struct json *v)
 {
-	const char *action = json_get_str(v, "action");
+	const char *action = json_get_str(v, "action"), *line = field(v);
 	struct nix_build *b = NULL;
 	uint64_t type = 0, id = 0;
 
@@ -290,11 +290,11 @@ take_json(struct nix_report *rep, const struct json *v)
 	} else if (strcmp(action, "stop") == 0) {
 		if (b)
 			b->open = false;
-	} else if (strcmp(action, "result") == 0 && field(v) &&
+	} else if (strcmp(action, "result") == 0 && line &&
 		   (type == RESULT_LOG || type == RESULT_POST_LOG)) {
 		AUTO(buf) struct buf text = BUF_INIT;
 
-		nix_text_clean(&text, field(v), strlen(field(v)));
+		nix_text_clean(&text, line, strlen(line));
 		tell_lines(rep, b, &text);
 	}
 }

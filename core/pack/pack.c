@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/pack/pack.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,8 +58,12 @@ packer_room(struct packer *k, unsigned char **ret_at, size_t *ret_n,
 		packer_cut(k);
 	if (!k->cur)
 		k->cur = lane_take(k->lane);
-	if (!k->cur)
-		return lane_result(k->lane, e);
+	if (!k->cur) {
+		int r = lane_result(k->lane, e);
+
+		assert(r < 0); /* why else is there no block? */
+		return r;
+	}
 	*ret_at = k->cur->in + k->cur->n;
 	*ret_n = CODEC_BLOCK - k->cur->n;
 	return 0;

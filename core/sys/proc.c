@@ -20,8 +20,6 @@
 #define GRACE_MS 2000u
 #define TICK_MS 100
 
-extern char **environ;
-
 struct run {
 	const struct proc_opts *o;
 	struct proc_result *res;
