@@ -483,9 +483,26 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(FORMATTED)
 
+.PHONY: tidy
+tidy:
+	tests/lint/tidy
+
 .PHONY: asan tsan
 asan tsan:
 	$(MAKE) VARIANT=$@ unit
+
+# valgrind's own exit status tells of errors and leaks
+.PHONY: valgrind
+valgrind:
+	RUN='valgrind -q --error-exitcode=99 --leak-check=full \
+		--child-silent-after-fork=yes' $(MAKE) VARIANT=$@ unit
+
+# of core and fcgi by the unit tests; build/coverage/html/index.html
+.PHONY: coverage
+coverage:
+	find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(MAKE) VARIANT=$@ unit
+	tests/support/coverage build/coverage
 
 # --- installing: what goes where, as MODE:FILE:PLACE below PREFIX. Text has
 #     @PREFIX@ replaced.
