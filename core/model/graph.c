@@ -523,7 +523,7 @@ visit(const struct graph *g, size_t top, unsigned char *state, size_t *stack,
 	while (depth > 0) {
 		size_t v = stack[depth - 1], w;
 
-		if (next[v] == g->nodes[v].n_refs) {
+		if (next[v] >= g->nodes[v].n_refs) {
 			state[v] = 2;
 			ret[(*n)++] = v;
 			depth--;
