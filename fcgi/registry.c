@@ -32,6 +32,7 @@
 
 #define FOREVER "max-age=31536000, immutable"
 #define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
+#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 
 /* Where the web server finds what storage calls a file (nginx/blobs.conf). */
 #define INTERNAL "/_firn/"
@@ -98,6 +99,30 @@ warn_of_missing(struct app *a, struct exchange *x,
 		response_warning(&x->response, missing.p);
 }
 
+/*
+ * May the web server keep the answer for a second (nginx/manifests.conf)? It
+ * knows of a client's Accept headers the first only (nginx before 1.23),
+ * so the answer must be the one for whatever else the client may accept:
+ * OCI's form is preferred to Docker's, and an index, where there is one, to
+ * a manifest; what else there is, is known when the client asked for it.
+ */
+static void
+allow_keeping(struct exchange *x, const struct manifest_info *info)
+{
+	struct manifest_accept all, first;
+	bool keep = true;
+
+	accept_read(x->request.accept, &all);
+	accept_read(x->request.accept_first, &first);
+	if (x->route.tag && strcmp(info->media_type, INDEX_TYPE) == 0)
+		keep = first.oci_index;
+	else if (x->route.tag)
+		keep = strcmp(info->media_type, MANIFEST_TYPE) == 0 &&
+		       first.oci_manifest && all.oci_index;
+	if (keep)
+		response_header(&x->response, "X-Accel-Expires", "1");
+}
+
 static bool
 send_manifest(struct app *a, struct exchange *x,
 	      const struct manifest_info *info)
@@ -118,6 +143,8 @@ send_manifest(struct app *a, struct exchange *x,
 			warn_of_missing(a, x, info);
 	}
 	response_header(r, "Cache-Control", "%s", cache);
+	if (*x->request.wait_at)
+		allow_keeping(x, info);
 	if (is_get(x))
 		response_range(r, x->request.range, x->request.if_range,
 			       &info->digest);
@@ -228,6 +255,17 @@ follow_job(struct app *a, struct exchange *x, enum wake why)
 	return false;
 }
 
+/* The web server asks again there, where it keeps nothing. */
+static bool
+send_to_wait(struct exchange *x)
+{
+	response_start(&x->response, 200);
+	response_header(&x->response, "X-Accel-Redirect", "%s",
+			x->request.wait_at);
+	x->response.no_size = true;
+	return true;
+}
+
 static bool
 manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 {
@@ -249,6 +287,8 @@ manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
 	if (found)
 		return send_manifest(a, x, &info);
+	if (*x->request.wait_at)
+		return send_to_wait(x);
 	if (engine_start(a->engine, &image, x->route.tag, &accept, &x->job,
 			 &e) < 0)
 		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);

@@ -27,9 +27,11 @@ static const struct {
 	{"HTTP_HOST", FIRST, offsetof(struct request, host)},
 	{"HTTP_USER_AGENT", FIRST, offsetof(struct request, user_agent)},
 	{"HTTP_ACCEPT", JOIN, offsetof(struct request, accept)},
+	{"HTTP_ACCEPT", FIRST, offsetof(struct request, accept_first)},
 	{"HTTP_IF_NONE_MATCH", JOIN, offsetof(struct request, if_none_match)},
 	{"HTTP_RANGE", FIRST, offsetof(struct request, range)},
 	{"HTTP_IF_RANGE", FIRST, offsetof(struct request, if_range)},
+	{"FIRN_WAIT", FIRST, offsetof(struct request, wait_at)},
 };
 
 static const char **
@@ -53,7 +55,6 @@ take(struct arena *a, struct request *r, const char *param)
 			*to = arena_strdup(a, eq + 1);
 		else if (params[i].again == JOIN)
 			*to = arena_printf(a, "%s, %s", *to, eq + 1);
-		return;
 	}
 }
 

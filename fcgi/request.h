@@ -32,10 +32,16 @@ struct request {
 	const char *remote;
 	const char *host;
 	const char *user_agent;
-	const char *accept; /* all Accept headers, joined by ", " */
+	const char *accept;       /* all Accept headers, joined by ", " */
+	const char *accept_first; /* the first one */
 	const char *if_none_match;
 	const char *range;
 	const char *if_range;
+	/*
+	 * FIRN_WAIT: a place to send the web server to instead of waiting; it
+	 * asks only to know what is there already, and may keep the answer.
+	 */
+	const char *wait_at;
 };
 
 /*

@@ -285,7 +285,6 @@ response_range(struct response *r, const char *range, const char *if_range,
 	uint64_t first, last, n = r->body.len;
 	char text[DIGEST_TEXT_CAP];
 
-	response_header(r, "Accept-Ranges", "bytes");
 	digest_text(d, text);
 	if (n == 0 || !read_range(range, n, &first, &last))
 		return;

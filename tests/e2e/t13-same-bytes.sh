@@ -25,6 +25,7 @@ is "$(manifest_digest shell/git/jq)" "$first" \
 lost=$(http "$url/v2/shell/git/jq/manifests/latest" >/dev/null
 	jq -r '.layers[0].digest' "$tmp/body")
 rm -f "$VAR/storage/blobs/sha256/${lost#sha256:}"
+sleep 2.2 # nginx keeps manifests for a second, and counts whole ones
 is "$(manifest_digest shell/git/jq)" "$first" \
 	"a lost blob: the manifest stays (nixery B6)"
 is "$(http "$url/v2/shell/git/jq/blobs/$lost")" 200 "and the blob is back"

@@ -55,6 +55,32 @@ is "$(header Content-Length)" 100000 "  has its length"
 is "$(header Docker-Content-Digest)" "$layer" "  and digest"
 is "$(header Cache-Control)" "max-age=31536000, immutable" "  for ever"
 
+is "$(http -X POST "$url/v2/hello/blobs/$layer")" 405 "POST of a blob: 405"
+is "$(header Content-Type)" application/json "  in JSON"
+is "$(http "$url/v2/hello..x/blobs/$layer")" 400 "a bad name is not served"
+is "$(http --path-as-is "$url/v2/a/../hello/blobs/$layer")" 400 \
+	"nor is a path that nginx had to mend"
+
+# nginx keeps manifests for a moment, and then asks again.
+seen() { metric 'firn_http_requests_total{route="manifest",status="200"}'; }
+http "$manifest" > /dev/null
+before=$(seen)
+curl -fsS -o /dev/null "$manifest?n=[1-300]"
+asked=$(($(seen) - before))
+[ "$asked" -lt 100 ]
+ok $? "of 300 requests by tag nginx answers most ($asked came through)"
+sleep 2.2 # it counts whole seconds
+before=$(seen)
+http "$manifest" > /dev/null
+sleep 0.2
+[ $(($(seen) - before)) -ge 1 ]
+ok $? "after a while it asks again"
+is "$(http --path-as-is "$url/v2/a/../hello/manifests/latest")" 400 \
+	"what it keeps is not for paths that it had to mend"
+is "$(http --path-as-is "$url/v2/a%2F../hello/manifests/latest")" 400 \
+	"  however written"
+is "$(http -H 'If-None-Match: *' "$manifest")" 304 "304 of what it keeps"
+
 # The files behind it are nobody's to fetch.
 hex=${config#sha256:}
 is "$(http "$url/_firn/blobs/sha256/$hex")" 404 "the internal path is hidden"

@@ -224,6 +224,60 @@ test_digest(void)
 	       404, "a config is no manifest");
 }
 
+#define OCI_INDEX "application/vnd.oci.image.index.v1+json"
+#define OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+
+/*
+ * What nginx may keep, and under which first Accept header. Images here are
+ * for one platform.
+ */
+static void
+test_keeping(void)
+{
+	static const struct {
+		const char *label, *first, *rest;
+		bool kept;
+	} asks[] = {
+		{"no Accept", "", "", true},
+		{"anything", "*/*", "", true},
+		{"OCI, then all", OCI_MANIFEST,
+		 ", " OCI_INDEX ", " DOCKER_MANIFEST, true},
+		{"OCI in one line", OCI_MANIFEST ", " OCI_INDEX, "", true},
+		/* Perhaps there is an index that others would get. */
+		{"OCI manifests only", OCI_MANIFEST, "", false},
+		{"Docker's first", DOCKER_MANIFEST,
+		 ", " OCI_INDEX ", " OCI_MANIFEST, false},
+		{"nothing that we have", "text/html", "", false},
+	};
+	struct answer w;
+
+	for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
+		begin(&w, "GET", "/v2/a/manifests/latest", "");
+		w.x.request.wait_at = "@there";
+		w.x.request.accept_first = asks[i].first;
+		w.x.request.accept = arena_printf(&w.x.arena, "%s%s",
+						  asks[i].first, asks[i].rest);
+		go(&w, WAKE_NEW);
+		ok((strstr(w.text.p, "X-Accel-Expires: 1\r\n") != NULL) ==
+			   asks[i].kept,
+		   "%s: %s", asks[i].label,
+		   asks[i].kept ? "kept for a second" : "not kept");
+		end(&w);
+	}
+	begin(&w, "GET", "/v2/never/manifests/latest", "");
+	w.x.request.wait_at = "@there";
+	go(&w, WAKE_NEW);
+	ok(w.answered && has(&w.text, "X-Accel-Redirect: @there\r\n"),
+	   "what would wait is sent to where one may");
+	ok(!w.x.job, "... and begins no build yet");
+	end(&w);
+	begin(&w, "GET", "/v2/a/manifests/latest", "");
+	go(&w, WAKE_NEW);
+	ok(!strstr(w.text.p, "X-Accel"), "nothing is kept unless it is asked");
+	end(&w);
+}
+
 static const struct {
 	const char *label, *method, *uri, *agent;
 	enum wake why;
@@ -415,6 +469,7 @@ main(void)
 	test_answers();
 	test_pages();
 	test_digest();
+	test_keeping();
 	test_ends();
 	test_waits();
 	test_deadlines();
