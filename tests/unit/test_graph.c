@@ -73,7 +73,7 @@ test_dump(void)
 }
 
 static const char *const hashes[] = {
-	"sha256:" HEX,
+	("sha256:" HEX),
 	"sha256:1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s",
 	"sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
 };
