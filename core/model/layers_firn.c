@@ -509,15 +509,20 @@ why(struct arena *a, const struct work *w, const struct cluster *c,
 {
 	size_t n = w->g->n, paths = c->count * n / w->sets.bits;
 
-	if (c->members == 1)
+	if (c->members > 1)
 		return arena_printf(a,
-				    "alone: %zu of %zu paths need it; it "
+				    "merged to keep to the budget: these %zu "
+				    "change when any of %zu paths does",
+				    c->members, paths);
+	if (paths > 1)
+		return arena_printf(a,
+				    "alone: %zu of %zu paths need it, and it "
 				    "changes when any of %zu does",
 				    users, n, paths);
 	return arena_printf(a,
-			    "merged to keep to the budget: these %zu change "
-			    "when any of %zu does",
-			    c->members, paths);
+			    "alone: %zu of %zu paths need it, and nothing else "
+			    "changes it",
+			    users, n);
 }
 
 /* Step 4: number the layers; the more are sure to share it, the higher. */

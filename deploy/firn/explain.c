@@ -12,6 +12,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/config.h"
+#include "core/counts.h"
 #include "core/model/graph.h"
 #include "core/model/layers.h"
 #include "core/model/popularity.h"
@@ -38,8 +39,9 @@ static const char usage[] =
 	"needed.\n"
 	"\n"
 	"  -g, --graph FILE       explain the closure in FILE\n"
-	"  -p, --popularity FILE  counts as firn popcount writes them; the\n"
-	"                         algorithm nixery uses them\n"
+	"  -p, --popularity FILE  counts as firn popcount writes them; by "
+	"default,\n"
+	"                         with NAME, what the environment says\n"
 	"  -b, --budget N         at most so many layers; default 94, or with\n"
 	"                         NAME what the environment says. An image has "
 	"one\n"
@@ -180,7 +182,7 @@ read_popularity(const char *file, struct popularity *to, struct err *e)
 /* One of the image's layers is for its links; with a budget of one, none. */
 static int
 read_image(const char *what, struct arena *a, struct layer_options *o,
-	   struct graph *ret, struct err *e)
+	   struct counts *counts, struct graph *ret, struct err *e)
 {
 	struct config *c;
 	int r;
@@ -194,12 +196,26 @@ read_image(const char *what, struct arena *a, struct layer_options *o,
 	if (o->budget > 1)
 		o->budget--;
 	r = closure_of_image(c, what, a, ret, e);
+	if (r == 0 && c->popularity_url)
+		counts_load(c->popularity_url, c->state_path, counts);
 	config_free(c);
 	return r;
 }
 
 static int
-explain(const struct options *o, const char *what, struct err *e)
+read_graph(const char *file, struct arena *a, struct layer_options *o,
+	   struct graph *ret, struct err *e)
+{
+	if (o->budget == 0)
+		o->budget = DEFAULT_BUDGET;
+	if (closure_of_file(file, a, ret, e) < 0)
+		return err_wrap(e, "%s", file);
+	return 0;
+}
+
+static int
+explain(const struct options *o, const char *what, struct counts *counts,
+	struct err *e)
 {
 	AUTO(popularity) struct popularity *popularity = NULL;
 	AUTO(arena) struct arena a = ARENA_INIT;
@@ -207,17 +223,13 @@ explain(const struct options *o, const char *what, struct err *e)
 	struct layer_plans plans;
 	struct graph g;
 
-	if (o->graph) {
-		if (closure_of_file(o->graph, &a, &g, e) < 0)
-			return err_wrap(e, "%s", o->graph);
-		if (plan.budget == 0)
-			plan.budget = DEFAULT_BUDGET;
-	} else if (read_image(what, &a, &plan, &g, e) < 0) {
-		return err_wrap(e, "%s", what);
-	}
+	if (o->graph ? read_graph(o->graph, &a, &plan, &g, e) < 0
+		     : read_image(what, &a, &plan, counts, &g, e) < 0)
+		return -1;
 	if (o->algorithm &&
 	    layers_algorithm_parse(o->algorithm, &plan.algorithm, e) < 0)
 		return -1;
+	plan.popularity = counts->popularity;
 	if (o->popularity) {
 		popularity = popularity_new();
 		if (read_popularity(o->popularity, popularity, e) < 0)
@@ -281,6 +293,7 @@ cmd_explain(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
+	struct counts counts = {.popularity = NULL};
 	struct options o = {.graph = NULL};
 	struct err e = ERR_INIT;
 	int c;
@@ -298,7 +311,7 @@ cmd_explain(int argc, char **argv)
 		(void)fputs(usage, stderr);
 		return CMD_USAGE;
 	}
-	if (explain(&o, argv[optind], &e) < 0)
-		return cmd_fail(&e);
-	return CMD_OK;
+	c = explain(&o, argv[optind], &counts, &e);
+	counts_release(&counts);
+	return c < 0 ? cmd_fail(&e) : CMD_OK;
 }
