@@ -20,6 +20,7 @@ PKG_CONFIG ?= pkg-config
 BASE_SRC := \
 	core/base/arena.c \
 	core/base/buf.c \
+	core/base/crc32c.c \
 	core/base/digest.c \
 	core/base/err.c \
 	core/base/json.c \
@@ -63,10 +64,17 @@ PACK_SRC := \
 	core/pack/walk.c
 
 STORE_SRC := \
+	core/store/cloud.c \
+	core/store/gcs_token.c \
+	core/store/known.c \
 	core/store/layout.c \
 	core/store/sign.c \
 	core/store/store.c \
-	core/store/store_fs.c
+	core/store/store_cloud.c \
+	core/store/store_fs.c \
+	core/store/store_gcs.c \
+	core/store/store_s3.c \
+	core/store/xml.c
 
 CORE_SRC := \
 	core/assemble.c \
@@ -369,7 +377,7 @@ $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_store: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_store: TEST_LIBS = -lcurl $(LIBS_BASE)
 TESTS_PACK := $(addprefix $(B)/tests/,test_members test_pack test_pack_faults)
 $(TESTS_PACK): $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(TESTS_PACK): TEST_LIBS = $(LIBS_PACK) $(LIBS_BASE)

@@ -69,6 +69,10 @@ static const struct {
 			    "the registry can't reach what it needs; its "
 			    "operator finds the cause in the log",
 			    30},
+	[FAULT_STORAGE] = {503, "UNAVAILABLE",
+			   "the registry's storage does not answer, retry "
+			   "later",
+			   15},
 	[FAULT_SYSTEM] = {500, "UNAVAILABLE",
 			  "the registry failed; its operator finds the cause "
 			  "in the log",
@@ -191,6 +195,8 @@ fault_of(const struct err *e, enum fault invalid, enum fault missing)
 		return FAULT_BUSY;
 	case ERR_UPSTREAM:
 		return FAULT_UPSTREAM;
+	case ERR_STORAGE:
+		return FAULT_STORAGE;
 	case ERR_NONE:
 	case ERR_SYSTEM:
 		break;
@@ -201,7 +207,7 @@ fault_of(const struct err *e, enum fault invalid, enum fault missing)
 bool
 fault_is_ours(enum fault f)
 {
-	return f == FAULT_UPSTREAM || f == FAULT_SYSTEM;
+	return f == FAULT_UPSTREAM || f == FAULT_STORAGE || f == FAULT_SYSTEM;
 }
 
 void

@@ -81,7 +81,8 @@ enum fault {
 	FAULT_STILL_BUILDING, /* for clients that come again at once: 429 */
 	FAULT_HEAD_BUILDING,  /* for clients that then try GET: 405 */
 	FAULT_NOT_BUILT_YET,  /* after the last hold: 503 */
-	FAULT_UPSTREAM,       /* storage, network or Nix is unwell */
+	FAULT_UPSTREAM,       /* network or Nix is unwell */
+	FAULT_STORAGE,        /* object storage is unwell */
 	FAULT_SYSTEM,         /* we are */
 };
 

@@ -136,6 +136,8 @@ err_kind_name(enum err_kind kind)
 		return "busy";
 	case ERR_UPSTREAM:
 		return "upstream";
+	case ERR_STORAGE:
+		return "storage";
 	case ERR_SYSTEM:
 		return "system";
 	}

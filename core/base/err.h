@@ -8,7 +8,7 @@
  *
  * An error is returned or logged, never both. The text is one line of UTF-8,
  * meant for a person; it holds no path, token or stack unless the kind is
- * ERR_SYSTEM or ERR_UPSTREAM, whose text clients never see.
+ * ERR_UPSTREAM or one below it, whose text clients never see.
  */
 #include <stdbool.h>
 
@@ -23,7 +23,8 @@ enum err_kind {
 	ERR_BUILD,     /* Nix ran and refused */
 	ERR_TIMEOUT,   /* a deadline of the image passed */
 	ERR_BUSY,      /* a queue is full; the same may work later */
-	ERR_UPSTREAM,  /* object storage, the network or Nix failed */
+	ERR_UPSTREAM,  /* the network or Nix failed */
+	ERR_STORAGE,   /* object storage failed */
 	ERR_SYSTEM,    /* local I/O, limits, corrupt state */
 };
 

@@ -5,16 +5,20 @@
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/store/cloud.h"
 #include "core/store/store_impl.h"
 
 int
-store_open(const char *backend, const char *path, struct store **ret,
-	   struct err *e)
+store_open(const struct store_options *o, struct store **ret, struct err *e)
 {
-	if (strcmp(backend, "filesystem") == 0)
-		return store_fs_open(path, ret, e);
+	if (strcmp(o->backend, "filesystem") == 0)
+		return store_fs_open(o->path, ret, e);
+	if (strcmp(o->backend, "s3") == 0)
+		return store_s3_open(o, ret, e);
+	if (strcmp(o->backend, "gcs") == 0)
+		return store_gcs_open(o, ret, e);
 	return err_set(e, ERR_INVALID, "there is no storage backend \"%s\"",
-		       backend);
+		       o->backend);
 }
 
 void
@@ -29,6 +33,15 @@ store_has(struct store *st, const struct digest *d, bool *ret_found,
 	  uint64_t *ret_size, struct err *e)
 {
 	return st->ops->has(st, d, ret_found, ret_size, e);
+}
+
+int
+store_has_near(struct store *st, const struct digest *d, bool *ret_found,
+	       uint64_t *ret_size, struct err *e)
+{
+	if (!st->ops->has_near)
+		return store_has(st, d, ret_found, ret_size, e);
+	return st->ops->has_near(st, d, ret_found, ret_size, e);
 }
 
 int
@@ -150,4 +163,78 @@ int
 store_check(struct store *st, struct err *e)
 {
 	return st->ops->check(st, e);
+}
+
+/* --- listing and removing */
+
+struct walk {
+	const char *dir;
+	store_visit *fn;
+	void *ctx;
+};
+
+/* What is not named like a blob is not ours. */
+static int
+visit_blob(void *ctx, const struct store_item *item, struct err *e)
+{
+	const struct walk *w = ctx;
+	struct store_item blob = *item;
+
+	if (!digest_parse_hex(str_of(item->name), &blob.digest))
+		return 0;
+	blob.name = NULL;
+	return w->fn(w->ctx, &blob, e);
+}
+
+static int
+visit_record(void *ctx, const struct store_item *item, struct err *e)
+{
+	const struct walk *w = ctx;
+	AUTO(buf) struct buf name = BUF_INIT;
+	struct store_item record = *item;
+	struct err bad = ERR_INIT;
+
+	buf_printf(&name, "%s/%s", w->dir, item->name);
+	if (check_record_name(name.p, &bad) < 0)
+		return 0;
+	record.name = name.p;
+	return w->fn(w->ctx, &record, e);
+}
+
+int
+store_list_blobs(struct store *st, store_visit *fn, void *ctx, struct err *e)
+{
+	struct walk w = {STORE_BLOBS, fn, ctx};
+
+	return st->ops->list(st, w.dir, visit_blob, &w, e);
+}
+
+int
+store_list_records(struct store *st, const char *dir, store_visit *fn,
+		   void *ctx, struct err *e)
+{
+	struct walk w = {dir, fn, ctx};
+	AUTO(buf) struct buf example = BUF_INIT;
+
+	buf_printf(&example, "%s/x", dir);
+	if (check_record_name(example.p, e) < 0)
+		return -1;
+	return st->ops->list(st, dir, visit_record, &w, e);
+}
+
+int
+store_remove_blob(struct store *st, const struct digest *d, struct err *e)
+{
+	char path[sizeof(STORE_BLOBS) + DIGEST_HEX_CAP] = STORE_BLOBS "/";
+
+	digest_hex(d, path + strlen(STORE_BLOBS "/"));
+	return st->ops->remove(st, path, e);
+}
+
+int
+store_remove_record(struct store *st, const char *name, struct err *e)
+{
+	if (check_record_name(name, e) < 0)
+		return -1;
+	return st->ops->remove(st, name, e);
 }

@@ -8,7 +8,7 @@
  * A blob is staged under a random name, checked, and committed by its
  * digest: it is there whole or not at all. Committing one that is there is a
  * success. Several processes may share a storage. Every function may run on
- * any thread. Failures are ERR_UPSTREAM (a cloud) or ERR_SYSTEM (a disk).
+ * any thread. Failures are ERR_STORAGE (a cloud) or ERR_SYSTEM (a disk).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,8 +24,9 @@ struct store;
 
 /* Where a blob can be had. */
 enum store_where {
-	STORE_FILE, /* at: path below the storage directory */
-	STORE_URL,  /* at: a URL for the client */
+	STORE_FILE,  /* at: path below the storage directory */
+	STORE_URL,   /* at: a URL for the client */
+	STORE_PROXY, /* at: a URL for the web server, which sends it on */
 };
 
 #define STORE_AT_CAP 4096
@@ -39,12 +40,48 @@ struct store_location {
 /* The names of records: lower-case letters, digits, "-", one "/". */
 #define STORE_RECORD_MAX (1u << 20)
 
+/* Who fetches a blob from a cloud. */
+enum store_delivery {
+	STORE_DELIVERY_AUTO, /* the client, if the endpoint is not local */
+	STORE_DELIVERY_REDIRECT,
+	STORE_DELIVERY_PROXY,
+};
+
+/* What a backend does not use is ignored; NULL: not given. */
+struct store_options {
+	const char *backend; /* "filesystem", "s3", "gcs" */
+	const char *path;    /* filesystem: its directory */
+
+	/* Clouds. */
+	const char *spool;   /* directory for blobs that are being made */
+	const char *ca_file; /* certificates of the endpoint */
+	enum store_delivery delivery;
+	uint64_t url_ttl_s; /* how long a signed URL is good */
+	uint64_t recheck_s; /* how long a blob that was there counts as there */
+	struct {
+		const char *bucket;
+		const char *endpoint;        /* for us and the web server */
+		const char *public_endpoint; /* for clients; NULL: the same */
+		const char *region;
+		const char *key_id;
+		const char *secret;
+		const char *token;
+	} s3;
+	struct {
+		const char *bucket;
+		const char *endpoint;
+		const char *credentials;   /* a service account's key file */
+		const char *metadata_host; /* NULL: Google's */
+	} gcs;
+};
+
 /*
- * Open by backend name ("filesystem"); path is the backend's directory.
- * Makes what is missing, and removes what dead processes left in staging.
+ * Open; o is only read here. Makes what is missing, and removes what dead
+ * processes left in staging. A cloud that does not answer is no failure yet.
+ * ERR_INVALID for options that make no sense.
  */
-MUST_CHECK int store_open(const char *backend, const char *path,
-			  struct store **ret, struct err *e);
+MUST_CHECK int store_open(const struct store_options *o, struct store **ret,
+			  struct err *e);
 void store_free(struct store *st);
 
 /* Is the blob here? Absence is an answer, not an error. */
@@ -52,8 +89,17 @@ MUST_CHECK int store_has(struct store *st, const struct digest *d,
 			 bool *ret_found, uint64_t *ret_size, struct err *e);
 
 /*
+ * The same from what is known here, without asking anyone far away: found is
+ * false, too, when nothing is known. Never waits.
+ */
+MUST_CHECK int store_has_near(struct store *st, const struct digest *d,
+			      bool *ret_found, uint64_t *ret_size,
+			      struct err *e);
+
+/*
  * Begin a blob whose digest is not known yet: write to the sink, finish it,
- * then commit or discard, which both free it. Nothing is visible before.
+ * then commit or discard, which both free it. Nothing is visible before, and
+ * nothing stays when the process dies or the upload fails.
  */
 MUST_CHECK int store_begin(struct store *st, struct sink **ret_staged,
 			   struct err *e);
@@ -94,6 +140,30 @@ MUST_CHECK int store_get_record(struct store *st, const char *name,
 MUST_CHECK int store_publish(struct store *st, const char *name,
 			     const char *media_type, const struct digest *d,
 			     uint64_t size, struct err *e);
+
+/* What there is: a blob, or a record by its whole name. */
+struct store_item {
+	struct digest digest; /* of a blob */
+	const char *name;     /* of a record; NULL: a blob */
+	uint64_t size;
+	uint64_t modified; /* seconds since 1970 */
+};
+
+/* A failure ends the walk and is passed on. */
+typedef int store_visit(void *ctx, const struct store_item *item,
+			struct err *e);
+
+/* Every blob; every record in a directory ("layers"). In no order. */
+MUST_CHECK int store_list_blobs(struct store *st, store_visit *fn, void *ctx,
+				struct err *e);
+MUST_CHECK int store_list_records(struct store *st, const char *dir,
+				  store_visit *fn, void *ctx, struct err *e);
+
+/* What isn't there has been removed. */
+MUST_CHECK int store_remove_blob(struct store *st, const struct digest *d,
+				 struct err *e);
+MUST_CHECK int store_remove_record(struct store *st, const char *name,
+				   struct err *e);
 
 /* Can it be written to? For /readyz. */
 MUST_CHECK int store_check(struct store *st, struct err *e);

@@ -216,6 +216,53 @@ fs_publish(struct store *st, const char *name, const char *media_type,
 	return layout_publish(fs_of(st)->path, name, media_type, d, size, e);
 }
 
+/* --- listing and removing */
+
+static int
+fs_list_dir(struct store *st, const char *dir, store_visit *fn, void *ctx,
+	    struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct fs_names names;
+	size_t start;
+	int r = 0;
+
+	buf_printf(&path, "%s/%s", fs_of(st)->path, dir);
+	if (fs_list(path.p, &names, e) < 0) {
+		if (e->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(e);
+		return 0;
+	}
+	start = path.len;
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		struct store_item item = {.name = names.v[i]};
+		struct stat there;
+
+		buf_truncate(&path, start);
+		buf_printf(&path, "/%s", names.v[i]);
+		/* It may be gone by now. */
+		if (lstat(path.p, &there) < 0 || !S_ISREG(there.st_mode))
+			continue;
+		item.size = (uint64_t)there.st_size;
+		item.modified = (uint64_t)there.st_mtime;
+		r = fn(ctx, &item, e);
+	}
+	fs_names_free(&names);
+	return r;
+}
+
+static int
+fs_remove(struct store *st, const char *path, struct err *e)
+{
+	AUTO(buf) struct buf full = BUF_INIT;
+
+	buf_printf(&full, "%s/%s", fs_of(st)->path, path);
+	if (unlink(full.p) < 0 && errno != ENOENT)
+		return err_set_errno(e, ERR_SYSTEM, errno, "unlink %s", full.p);
+	return 0;
+}
+
 static int
 fs_check(struct store *st, struct err *e)
 {
@@ -360,6 +407,8 @@ static const struct store_ops fs_ops = {
 	.put_record = fs_put_record,
 	.get_record = fs_get_record,
 	.publish = fs_publish,
+	.list = fs_list_dir,
+	.remove = fs_remove,
 	.check = fs_check,
 	.free = fs_free,
 };

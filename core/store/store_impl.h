@@ -12,6 +12,9 @@ struct store_ops {
 
 	int (*has)(struct store *st, const struct digest *d, bool *ret_found,
 		   uint64_t *ret_size, struct err *e);
+	/* May be NULL: has. */
+	int (*has_near)(struct store *st, const struct digest *d,
+			bool *ret_found, uint64_t *ret_size, struct err *e);
 	int (*begin)(struct store *st, struct sink **ret_staged, struct err *e);
 	/* Both free the sink, on success and on failure alike. */
 	int (*commit)(struct store *st, struct sink *take_staged,
@@ -31,6 +34,14 @@ struct store_ops {
 	int (*publish)(struct store *st, const char *name,
 		       const char *media_type, const struct digest *d,
 		       uint64_t size, struct err *e);
+	/*
+	 * Directly in a directory, "blobs/sha256" or one of records; item has
+	 * name (without the directory), size and modified.
+	 */
+	int (*list)(struct store *st, const char *dir, store_visit *fn,
+		    void *ctx, struct err *e);
+	/* By its path: "blobs/sha256/HEX" or a record's name. */
+	int (*remove)(struct store *st, const char *path, struct err *e);
 	int (*check)(struct store *st, struct err *e);
 	void (*free)(struct store *st);
 };
@@ -39,6 +50,8 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 };
+
+#define STORE_BLOBS "blobs/sha256"
 
 MUST_CHECK int store_fs_open(const char *path, struct store **ret,
 			     struct err *e);

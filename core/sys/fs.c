@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "core/base/buf.h"
+#include "core/base/digest.h"
 #include "core/base/err.h"
 #include "core/base/vec.h"
 
@@ -67,6 +68,32 @@ fs_read_file(const char *path, size_t max, struct buf *to, struct err *e)
 				       max);
 		buf_add(to, chunk, n);
 	} while (n > 0);
+	return 0;
+}
+
+int
+fs_hash_range(int fd, uint64_t offset, uint64_t n, struct digest *ret,
+	      struct err *e)
+{
+	AUTO(hasher) struct hasher h;
+	char chunk[65536];
+
+	hasher_init(&h);
+	while (n > 0) {
+		size_t want = n < sizeof(chunk) ? (size_t)n : sizeof(chunk);
+		ssize_t got = pread(fd, chunk, want, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_set_errno(e, ERR_SYSTEM, errno, "read");
+		if (got == 0)
+			return err_set(e, ERR_SYSTEM, "a file is too short");
+		hasher_add(&h, chunk, (size_t)got);
+		offset += (uint64_t)got;
+		n -= (uint64_t)got;
+	}
+	hasher_finish(&h, ret);
 	return 0;
 }
 
@@ -139,6 +166,28 @@ fs_create_temp(const char *dir, struct buf *path, int *ret_fd, struct err *e)
 		buf_truncate(path, start);
 		return -1;
 	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int
+fs_open_nameless(const char *dir, int *ret_fd, struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char name[33];
+
+	/* Not every file system can; the window is then a moment. */
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		fs_random_hex(name);
+		buf_printf(&path, "%s/%s", dir, name);
+		fd = open(path.p, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			(void)unlink(path.p);
+	}
+	if (fd < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno,
+				     "create a temporary file in %s", dir);
 	*ret_fd = fd;
 	return 0;
 }

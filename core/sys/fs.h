@@ -14,6 +14,7 @@
 #include "core/base/attr.h"
 
 struct buf;
+struct digest;
 struct err;
 
 /* AUTO(fd): close at end of scope. */
@@ -32,6 +33,10 @@ MUST_CHECK int fs_read(int fd, void *p, size_t n, size_t *ret_n, struct err *e);
 /* The whole file, at most max bytes (a larger one is ERR_INVALID). */
 MUST_CHECK int fs_read_file(const char *path, size_t max, struct buf *to,
 			    struct err *e);
+
+/* The SHA-256 of n bytes of a file, without moving its offset. */
+MUST_CHECK int fs_hash_range(int fd, uint64_t offset, uint64_t n,
+			     struct digest *ret, struct err *e);
 
 MUST_CHECK int fs_write_all(int fd, const void *p, size_t n, struct err *e);
 
@@ -52,6 +57,12 @@ MUST_CHECK int fs_write_atomic(const char *path, const void *p, size_t n,
  */
 MUST_CHECK int fs_create_temp(const char *dir, struct buf *path, int *ret_fd,
 			      struct err *e);
+
+/*
+ * A file without a name in the file system of dir, open for reading and
+ * writing: it is gone when it is closed, however the process ends.
+ */
+MUST_CHECK int fs_open_nameless(const char *dir, int *ret_fd, struct err *e);
 
 /* mkdir -p; directories made get mode. */
 MUST_CHECK int fs_mkdirs(const char *path, unsigned mode, struct err *e);

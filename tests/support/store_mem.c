@@ -10,7 +10,7 @@
 #include "core/base/vec.h"
 #include "core/store/store_impl.h"
 
-/* A blob, named by its digest's text, or a record, by its name. */
+/* A blob or a record, by its path. */
 struct item {
 	char *name;
 	struct buf data;
@@ -31,6 +31,15 @@ struct staged {
 	struct store_mem *store;
 	struct buf data;
 };
+
+#define PATH_CAP (sizeof(STORE_BLOBS) + DIGEST_HEX_CAP)
+
+static void
+path_of(const struct digest *d, char ret[PATH_CAP])
+{
+	memcpy(ret, STORE_BLOBS "/", sizeof(STORE_BLOBS));
+	digest_hex(d, ret + sizeof(STORE_BLOBS));
+}
 
 static struct store_mem *
 mem_of(struct store *st)
@@ -129,9 +138,9 @@ mem_commit(struct store *st, struct sink *take_staged, const struct digest *d,
 {
 	AUTO(sink) struct sink *s = take_staged;
 	struct staged *t = (struct staged *)s;
-	char name[DIGEST_TEXT_CAP];
+	char name[PATH_CAP];
 
-	digest_text(d, name);
+	path_of(d, name);
 	put(mem_of(st), name, t->data.p, t->data.len);
 	return 0;
 }
@@ -146,9 +155,9 @@ static int
 mem_has(struct store *st, const struct digest *d, bool *ret_found,
 	uint64_t *ret_size, struct err *e UNUSED)
 {
-	char name[DIGEST_TEXT_CAP];
+	char name[PATH_CAP];
 
-	digest_text(d, name);
+	path_of(d, name);
 	*ret_found = get(mem_of(st), name, NULL, ret_size);
 	return 0;
 }
@@ -157,10 +166,10 @@ static int
 mem_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
 	 struct err *e)
 {
-	char name[DIGEST_TEXT_CAP];
+	char name[PATH_CAP];
 	uint64_t size = 0;
 
-	digest_text(d, name);
+	path_of(d, name);
 	if (!get(mem_of(st), name, NULL, &size))
 		return err_set(e, ERR_NOT_FOUND, "there is no blob %s", name);
 	if (size > max)
@@ -173,9 +182,9 @@ static int
 mem_locate(struct store *st, const struct digest *d, struct store_location *ret,
 	   struct err *e)
 {
-	char name[DIGEST_TEXT_CAP];
+	char name[PATH_CAP];
 
-	digest_text(d, name);
+	path_of(d, name);
 	if (!get(mem_of(st), name, NULL, &ret->size))
 		return err_set(e, ERR_NOT_FOUND, "there is no blob %s", name);
 	ret->where = STORE_URL;
@@ -205,6 +214,57 @@ mem_get_record(struct store *st, const char *name, bool *ret_found,
 	if (get(m, name, NULL, &size) && size > STORE_RECORD_MAX)
 		return err_set(e, ERR_INVALID, "%s is too large", name);
 	*ret_found = get(m, name, to, NULL);
+	return 0;
+}
+
+/* The names are copied first, so that fn may change what is there. */
+static int
+mem_list(struct store *st, const char *dir, store_visit *fn, void *ctx,
+	 struct err *e)
+{
+	struct store_mem *m = mem_of(st);
+	struct {
+		VEC(struct store_item);
+	} items = VEC_INIT;
+	size_t n = strlen(dir);
+	int r = 0;
+
+	(void)pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; i < m->items.n; i++) {
+		const struct item *it = &m->items.v[i];
+
+		if (strncmp(it->name, dir, n) == 0 && it->name[n] == '/')
+			vec_push(&items, ((struct store_item){
+						 .name = xstrdup(it->name + n +
+								 1),
+						 .size = it->data.len,
+						 .modified = 1,
+					 }));
+	}
+	(void)pthread_mutex_unlock(&m->lock);
+	for (size_t i = 0; i < items.n; i++) {
+		if (r == 0)
+			r = fn(ctx, &items.v[i], e);
+		free((char *)(uintptr_t)items.v[i].name);
+	}
+	vec_release(&items);
+	return r;
+}
+
+static int
+mem_remove(struct store *st, const char *path, struct err *e UNUSED)
+{
+	struct store_mem *m = mem_of(st);
+	struct item *it;
+
+	(void)pthread_mutex_lock(&m->lock);
+	it = find(m, path);
+	if (it) {
+		free(it->name);
+		buf_release(&it->data);
+		*it = m->items.v[--m->items.n];
+	}
+	(void)pthread_mutex_unlock(&m->lock);
 	return 0;
 }
 
@@ -238,6 +298,8 @@ static const struct store_ops mem_ops = {
 	.locate = mem_locate,
 	.put_record = mem_put_record,
 	.get_record = mem_get_record,
+	.list = mem_list,
+	.remove = mem_remove,
 	.check = mem_check,
 	.free = mem_free,
 };

@@ -22,6 +22,7 @@ static const struct {
 	{"a timeout", ERR_TIMEOUT, "422", "MANIFEST_UNKNOWN", true},
 	{"a full queue", ERR_BUSY, "429", "TOOMANYREQUESTS", true},
 	{"an upstream", ERR_UPSTREAM, "503", "UNAVAILABLE", false},
+	{"storage", ERR_STORAGE, "503", "UNAVAILABLE", false},
 	{"the system", ERR_SYSTEM, "500", "UNAVAILABLE", false},
 };
 

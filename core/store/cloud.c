@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/store/cloud.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/store/xml.h"
+#include "core/sys/log.h"
+
+/*
+ * Someone waits: two more attempts within a second. A build waits: five more
+ * within some twenty, since its work would be lost.
+ */
+#define QUICK_ATTEMPTS 3u
+#define PATIENT_ATTEMPTS 6u
+/* No attempt begins after so long: a cloud that hangs takes time, too. */
+#define QUICK_MS 6000u
+#define PATIENT_MS 90000u
+#define STALL_S 15u
+
+/* So many attempts that fail in a row open the breaker, for so long. */
+#define BREAKER_FAILURES 5u
+#define BREAKER_OPEN_MS 2000u
+/* For as long, one call tries whether it can be closed. */
+#define BREAKER_TRIAL_MS 6000u
+
+void
+cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
+	   const char *ca_file)
+{
+	const struct http_options o = {
+		.ca_file = ca_file,
+		.stall_timeout_s = STALL_S,
+	};
+
+	c->ops = ops;
+	c->name = xstrdup(name);
+	c->http = http_new(&o);
+}
+
+void
+cloud_release(struct cloud *c)
+{
+	http_free(c->http);
+	free(c->name);
+}
+
+/* --- the breaker */
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* May this call go out? While it is open, one in a while may. */
+static bool
+breaker_admits(struct cloud *c, bool patient)
+{
+	uint_least64_t until = atomic_load(&c->open_until_ms);
+	uint64_t now = now_ms();
+
+	if (patient || atomic_load(&c->failures) < BREAKER_FAILURES)
+		return true;
+	return now >= until &&
+	       atomic_compare_exchange_strong(&c->open_until_ms, &until,
+					      now + BREAKER_TRIAL_MS);
+}
+
+static void
+breaker_note(struct cloud *c, bool good, const struct err *e)
+{
+	unsigned n;
+
+	if (good) {
+		n = atomic_exchange(&c->failures, 0);
+		if (n >= BREAKER_FAILURES)
+			log_info("storage.up", LOG_S("storage", c->name));
+		return;
+	}
+	n = atomic_fetch_add(&c->failures, 1) + 1;
+	if (n >= BREAKER_FAILURES)
+		atomic_store(&c->open_until_ms, now_ms() + BREAKER_OPEN_MS);
+	if (n == BREAKER_FAILURES)
+		log_warn("storage.down", LOG_S("storage", c->name),
+			 LOG_S("error", e->msg));
+}
+
+/* --- calls */
+
+/*
+ * The word by which both clouds name an error. The rest of the body is not
+ * looked at: S3 answers a bad signature with what was to be signed.
+ */
+static void
+error_code(const struct http_answer *a, char ret[64])
+{
+	AUTO(buf) struct buf code = BUF_INIT;
+
+	ret[0] = '\0';
+	if (!xml_text((struct str){a->body.p, a->body.len}, "Code", &code) ||
+	    code.len == 0 || code.len >= 60)
+		return;
+	for (size_t i = 0; i < code.len; i++) {
+		char ch = code.p[i];
+
+		if (!(ch >= 'A' && ch <= 'Z') && !(ch >= 'a' && ch <= 'z') &&
+		    !(ch >= '0' && ch <= '9'))
+			return;
+	}
+	(void)snprintf(ret, 64, " (%s)", code.p);
+}
+
+int
+cloud_unexpected(const struct cloud *c, const struct cloud_call *call,
+		 const struct http_answer *a, struct err *e)
+{
+	char code[64];
+
+	error_code(a, code);
+	return err_set(e, ERR_STORAGE,
+		       "storage: %s: can't %s: it answers with status %u%s",
+		       c->name, call->what, a->status, code);
+}
+
+enum verdict {
+	ANSWERED,
+	REFUSED, /* the credentials; others may do */
+	UNWELL,  /* the same may work later */
+	FINAL,   /* it won't */
+};
+
+static enum verdict
+judge(const struct cloud_call *call, const struct http_answer *a)
+{
+	unsigned s = a->status;
+
+	if (s < 400)
+		return !call->is_good || call->is_good(a) ? ANSWERED : UNWELL;
+	if (s == 404 || s == 412 || s == 416)
+		return ANSWERED;
+	if (s == 401)
+		return REFUSED;
+	if (s == 408 || s == 429 || s >= 500)
+		return UNWELL;
+	return FINAL;
+}
+
+static enum verdict
+attempt(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
+	struct err *e)
+{
+	enum verdict v = UNWELL;
+
+	if (c->ops->send(c, call, a, e) < 0) {
+		if (e->kind == ERR_SYSTEM)
+			v = FINAL; /* our own disk */
+		else if (e->kind != ERR_STORAGE)
+			e->kind = ERR_STORAGE;
+		if (!str_has_prefix(e->msg, "storage: "))
+			err_wrap(e, "storage: %s: can't %s", c->name,
+				 call->what);
+	} else {
+		v = judge(call, a);
+		if (v != ANSWERED)
+			(void)cloud_unexpected(c, call, a, e);
+	}
+	breaker_note(c, v == ANSWERED || v == FINAL, e);
+	return v;
+}
+
+int
+cloud_call(struct cloud *c, const struct cloud_call *call,
+	   struct http_answer *a, struct err *e)
+{
+	unsigned attempts = call->patient ? PATIENT_ATTEMPTS : QUICK_ATTEMPTS;
+	uint64_t last = now_ms() + (call->patient ? PATIENT_MS : QUICK_MS);
+	bool renewed = false;
+
+	for (unsigned i = 0;; i++) {
+		enum verdict v;
+
+		if (!breaker_admits(c, call->patient)) {
+			if (e->kind != ERR_NONE)
+				return -1;
+			return err_set(e, ERR_STORAGE,
+				       "storage: %s: can't %s: it did not "
+				       "answer lately",
+				       c->name, call->what);
+		}
+		err_clear(e);
+		v = attempt(c, call, a, e);
+		if (v == ANSWERED)
+			return 0;
+		if (v == REFUSED && !renewed && c->ops->renew &&
+		    c->ops->renew(c)) {
+			renewed = true;
+			continue;
+		}
+		if (v != UNWELL || i + 1 >= attempts || now_ms() > last)
+			return -1;
+		log_debug("storage.retry", LOG_S("error", e->msg),
+			  LOG_N("attempt", i + 1));
+		if (call->patient)
+			http_pause(i, 500, 8000);
+		else
+			http_pause(i, 100, 500);
+	}
+}
+
+void
+cloud_add_query(const struct cloud_call *call, struct buf *to)
+{
+	for (size_t i = 0; i < call->n_query; i++) {
+		buf_addc(to, i ? '&' : '?');
+		sign_encode(to, call->query[i].name, false);
+		buf_addc(to, '=');
+		sign_encode(to, call->query[i].value, false);
+	}
+}
+
+/* --- endpoints and times */
+
+int
+cloud_endpoint(const char *setting, const char *url, struct buf *to,
+	       struct err *e)
+{
+	size_t scheme = str_has_prefix(url, "https://")  ? 8
+			: str_has_prefix(url, "http://") ? 7
+							 : 0;
+	size_t n = strlen(url);
+
+	while (n > scheme && url[n - 1] == '/')
+		n--;
+	if (scheme == 0 || n == scheme || n > 300 ||
+	    strcspn(url + scheme, "/?#@ \"\\") < n - scheme)
+		return err_set(e, ERR_INVALID,
+			       "%s: a URL like https://host:port without a "
+			       "path or a name is wanted",
+			       setting);
+	buf_add(to, url, n);
+	return 0;
+}
+
+void
+cloud_host(const char *endpoint, struct buf *to)
+{
+	const char *own = str_has_prefix(endpoint, "https:") ? ":443" : ":80";
+	size_t start = to->len;
+
+	http_url_host(endpoint, to);
+	if (str_has_suffix(to->p + start, own))
+		buf_truncate(to, to->len - strlen(own));
+}
+
+static bool
+is_loopback(const char *endpoint)
+{
+	AUTO(buf) struct buf host = BUF_INIT;
+
+	http_url_host(endpoint, &host);
+	return strcmp(host.p, "localhost") == 0 ||
+	       str_has_prefix(host.p, "localhost:") ||
+	       str_has_prefix(host.p, "127.") ||
+	       str_has_prefix(host.p, "[::1]");
+}
+
+bool
+cloud_is_proxied(const struct store_options *o, const char *endpoint)
+{
+	switch (o->delivery) {
+	case STORE_DELIVERY_REDIRECT:
+		return false;
+	case STORE_DELIVERY_PROXY:
+		return true;
+	case STORE_DELIVERY_AUTO:
+		break;
+	}
+	return is_loopback(endpoint);
+}
+
+uint64_t
+cloud_time(const char *text)
+{
+	struct tm tm = {.tm_isdst = 0};
+	time_t t;
+
+	if (!strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+		return 0;
+	t = timegm(&tm);
+	return t < 0 ? 0 : (uint64_t)t;
+}

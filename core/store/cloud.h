@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_STORE_CLOUD_H
+#define FIRN_STORE_CLOUD_H
+
+/*
+ * What stands between a storage and a cloud's own words: calls that are tried
+ * again, and a breaker, so that a cloud that is down or hangs costs a few
+ * calls and not a thread for each request.
+ *
+ * Any thread. Failures are ERR_STORAGE; their text names the bucket, what was
+ * tried and how it went, and never a URL, a header or an answer's body.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/attr.h"
+#include "core/base/digest.h"
+#include "core/store/sign.h"
+#include "core/store/store.h"
+#include "core/sys/http.h"
+
+struct cloud;
+
+#define CLOUD_PAIRS 6
+
+/* One request, before it is signed. What is not set is left zero. */
+struct cloud_call {
+	const char *what; /* for messages: "upload a blob" */
+	const char *method;
+	const char *path; /* as it goes over the wire, without the query */
+	struct sign_pair query[CLOUD_PAIRS];
+	size_t n_query;
+	struct sign_pair headers[CLOUD_PAIRS]; /* names in lower case */
+	size_t n_headers;
+	const void *body; /* bytes, or a part of a file */
+	bool from_fd;
+	int fd;
+	uint64_t offset;
+	uint64_t size;
+	/* The body's digest in hex; NULL: it is hashed here, or has none. */
+	const char *payload;
+	size_t max_answer;
+	/*
+	 * Nobody waits for it but a build: try longer, and also while the
+	 * breaker is open.
+	 */
+	bool patient;
+	/* Is a good status a good answer? NULL: yes. */
+	bool (*is_good)(const struct http_answer *a);
+};
+
+typedef int cloud_visit(void *ctx, const char *key, uint64_t size,
+			uint64_t modified, struct err *e);
+
+/* A whole blob to be uploaded: bytes, or a file. */
+struct cloud_blob {
+	const void *bytes; /* NULL: fd */
+	int fd;
+	uint64_t size;
+	const struct digest *digest;
+	uint32_t crc32c;
+};
+
+/* The cloud's own words. Keys are of letters, digits, "-" and "/". */
+struct cloud_ops {
+	/* One attempt: sign and send. */
+	int (*send)(struct cloud *c, const struct cloud_call *call,
+		    struct http_answer *a, struct err *e);
+	/* The credentials were refused: are there others to be had? */
+	bool (*renew)(struct cloud *c);
+	int (*stat)(struct cloud *c, const char *key, bool patient,
+		    bool *ret_found, uint64_t *ret_size, struct err *e);
+	int (*get)(struct cloud *c, const char *key, size_t max,
+		   bool *ret_found, struct buf *to, struct err *e);
+	int (*put)(struct cloud *c, const char *key,
+		   const struct cloud_blob *blob, struct err *e);
+	int (*remove)(struct cloud *c, const char *key, struct err *e);
+	/* Every key that begins with prefix. */
+	int (*list)(struct cloud *c, const char *prefix, cloud_visit *fn,
+		    void *ctx, struct err *e);
+	/* A URL by which anyone can get it for a while. */
+	int (*url)(struct cloud *c, const char *key, uint64_t expires_s,
+		   struct buf *to, struct err *e);
+	void (*free)(struct cloud *c);
+};
+
+/* Embed as the first member. */
+struct cloud {
+	const struct cloud_ops *ops;
+	struct http *http;
+	char *name; /* "s3 bucket images": for messages */
+	atomic_uint failures;
+	atomic_uint_least64_t open_until_ms;
+};
+
+void cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
+		const char *ca_file);
+void cloud_release(struct cloud *c);
+
+/*
+ * Make the call until there is an answer that counts: a status below 400, or
+ * 404, 412 or 416, which are the caller's to judge.
+ */
+MUST_CHECK int cloud_call(struct cloud *c, const struct cloud_call *call,
+			  struct http_answer *a, struct err *e);
+
+/* An answer whose status is not what the call expects. Returns -1. */
+int cloud_unexpected(const struct cloud *c, const struct cloud_call *call,
+		     const struct http_answer *a, struct err *e);
+
+/* The query of a call, encoded, with its "?"; nothing when it has none. */
+void cloud_add_query(const struct cloud_call *call, struct buf *to);
+
+/*
+ * "https://host[:port]": the part that comes before a path. Checks it, and
+ * drops a slash at its end: ERR_INVALID, which names the setting.
+ */
+MUST_CHECK int cloud_endpoint(const char *setting, const char *url,
+			      struct buf *to, struct err *e);
+/* Its host as the header Host says it, without a port that is the scheme's. */
+void cloud_host(const char *endpoint, struct buf *to);
+
+/* "2006-01-02T15:04:05" and anything, to seconds since 1970; 0: no such. */
+uint64_t cloud_time(const char *text);
+
+/*
+ * Are blobs delivered by the web server? Automatically, they are when the
+ * endpoint leads to this machine, where clients can't follow.
+ */
+bool cloud_is_proxied(const struct store_options *o, const char *endpoint);
+
+/*
+ * The storage on top: takes the cloud, on failure too. Used by the backends
+ * when they open.
+ */
+MUST_CHECK int store_cloud_new(struct cloud *take_cloud,
+			       const struct store_options *o, bool proxied,
+			       struct store **ret, struct err *e);
+
+MUST_CHECK int store_s3_open(const struct store_options *o, struct store **ret,
+			     struct err *e);
+MUST_CHECK int store_gcs_open(const struct store_options *o, struct store **ret,
+			      struct err *e);
+
+#endif

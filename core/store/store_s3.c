@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * S3 and what speaks like it, path style: https://host/bucket/key. Every
+ * request is signed with the digest of its body, so that what arrives is
+ * what was meant or is refused.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/store/cloud.h"
+#include "core/store/store_impl.h"
+#include "core/store/xml.h"
+#include "core/sys/fs.h"
+
+/* One request up to here, parts of this size beyond; at most 10,000 parts. */
+#define PART_SIZE (32u << 20)
+#define PARTS_MAX 10000u
+/* S3 lists a thousand keys at a time, each under 2 KiB. */
+#define LIST_ANSWER_MAX (8u << 20)
+#define ANSWER_MAX 65536u
+
+#define QUICK_TIMEOUT_MS 5000u
+
+struct s3 {
+	struct cloud base;
+	struct buf endpoint, host;
+	struct buf public_endpoint, public_host;
+	char *bucket;
+	struct sign_key *key;
+};
+
+static struct s3 *
+s3_of(struct cloud *c)
+{
+	return (struct s3 *)c;
+}
+
+/* --- one attempt */
+
+/* The digest of the body, from the file where it is one. */
+static int
+hash_body(const struct cloud_call *call, char ret[DIGEST_HEX_CAP],
+	  struct err *e)
+{
+	struct digest d;
+
+	if (call->payload) {
+		(void)snprintf(ret, DIGEST_HEX_CAP, "%s", call->payload);
+		return 0;
+	}
+	if (!call->from_fd)
+		digest_of(call->body, (size_t)call->size, &d);
+	else if (fs_hash_range(call->fd, call->offset, call->size, &d, e) < 0)
+		return -1;
+	digest_hex(&d, ret);
+	return 0;
+}
+
+static int
+s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
+	struct err *e)
+{
+	struct s3 *s = s3_of(c);
+	AUTO(buf) struct buf url = BUF_INIT, authorization = BUF_INIT;
+	struct http_header out[CLOUD_PAIRS + 4];
+	struct sign_pair headers[CLOUD_PAIRS + 3];
+	const char *token = sign_key_token(s->key);
+	char hash[DIGEST_HEX_CAP], when[SIGN_TIME_CAP];
+	size_t n = call->n_headers;
+	struct sign_request sign = {
+		.method = call->method,
+		.host = s->host.p,
+		.path = call->path,
+		.query = call->query,
+		.n_query = call->n_query,
+		.headers = headers,
+		.payload = hash,
+		.when = time(NULL),
+	};
+	struct http_request r = {
+		.method = call->method,
+		.headers = out,
+		.body = call->body,
+		.from_fd = call->from_fd,
+		.fd = call->fd,
+		.offset = call->offset,
+		.size = call->size,
+		.max_answer = call->max_answer ? call->max_answer : ANSWER_MAX,
+		.timeout_ms = call->patient ? 0 : QUICK_TIMEOUT_MS,
+	};
+
+	if (hash_body(call, hash, e) < 0)
+		return -1;
+	sign_time(sign.when, when);
+	memcpy(headers, call->headers, n * sizeof(*headers));
+	headers[n++] = (struct sign_pair){"x-amz-content-sha256", hash};
+	headers[n++] = (struct sign_pair){"x-amz-date", when};
+	if (token)
+		headers[n++] =
+			(struct sign_pair){"x-amz-security-token", token};
+	sign.n_headers = n;
+	if (sign_headers(s->key, &sign, &authorization, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		out[i] =
+			(struct http_header){headers[i].name, headers[i].value};
+	out[n++] = (struct http_header){"authorization", authorization.p};
+	r.n_headers = n;
+	buf_printf(&url, "%s%s", s->endpoint.p, call->path);
+	cloud_add_query(call, &url);
+	r.url = url.p;
+	return http_do(c->http, &r, a, e);
+}
+
+static void
+path_of(const struct s3 *s, const char *key, struct buf *to)
+{
+	buf_printf(to, "/%s/%s", s->bucket, key);
+}
+
+/* --- small things */
+
+static int
+s3_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
+	uint64_t *ret_size, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf path = BUF_INIT, length = BUF_INIT;
+	struct cloud_call call = {
+		.what = "look for a blob",
+		.method = "HEAD",
+		.patient = patient,
+	};
+
+	path_of(s3_of(c), key, &path);
+	call.path = path.p;
+	*ret_found = false;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status == 404)
+		return 0;
+	if (a.status != 200 ||
+	    !http_answer_header(&a, "content-length", &length) ||
+	    !str_to_u64(str_of(length.p), INT64_MAX, ret_size))
+		return cloud_unexpected(c, &call, &a, e);
+	*ret_found = true;
+	return 0;
+}
+
+static int
+s3_get(struct cloud *c, const char *key, size_t max, bool *ret_found,
+       struct buf *to, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct cloud_call call = {
+		.what = "read",
+		.method = "GET",
+		.max_answer = max > ANSWER_MAX ? max : ANSWER_MAX,
+	};
+
+	path_of(s3_of(c), key, &path);
+	call.path = path.p;
+	*ret_found = false;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status == 404)
+		return 0;
+	if (a.status != 200)
+		return cloud_unexpected(c, &call, &a, e);
+	if (a.body.len > max)
+		return err_set(e, ERR_INVALID,
+			       "a blob is larger than %zu bytes", max);
+	buf_add(to, a.body.p, a.body.len);
+	*ret_found = true;
+	return 0;
+}
+
+static int
+s3_remove(struct cloud *c, const char *key, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct cloud_call call = {.what = "remove", .method = "DELETE"};
+
+	path_of(s3_of(c), key, &path);
+	call.path = path.p;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status >= 300 && a.status != 404)
+		return cloud_unexpected(c, &call, &a, e);
+	return 0;
+}
+
+/* --- uploading */
+
+static int
+put_whole(struct cloud *c, const char *path, const struct cloud_blob *blob,
+	  struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	char hex[DIGEST_HEX_CAP];
+	const struct cloud_call call = {
+		.what = "upload",
+		.method = "PUT",
+		.path = path,
+		.headers = {{"content-type", "application/octet-stream"}},
+		.n_headers = 1,
+		.body = blob->bytes,
+		.from_fd = !blob->bytes,
+		.fd = blob->fd,
+		.size = blob->size,
+		.payload = hex,
+		.patient = true,
+	};
+
+	digest_hex(blob->digest, hex);
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status != 200)
+		return cloud_unexpected(c, &call, &a, e);
+	return 0;
+}
+
+static int
+start_upload(struct cloud *c, const char *path, struct buf *ret_id,
+	     struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	const struct cloud_call call = {
+		.what = "begin an upload",
+		.method = "POST",
+		.path = path,
+		.query = {{"uploads", ""}},
+		.n_query = 1,
+		.headers = {{"content-type", "application/octet-stream"}},
+		.n_headers = 1,
+		.patient = true,
+	};
+
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status != 200 ||
+	    !xml_text((struct str){a.body.p, a.body.len}, "UploadId", ret_id) ||
+	    ret_id->len == 0 || ret_id->len > 1024)
+		return cloud_unexpected(c, &call, &a, e);
+	return 0;
+}
+
+/* One part; its line of the list at the end is appended to done. */
+static int
+put_part(struct cloud *c, const char *path, const char *id, unsigned number,
+	 const struct cloud_blob *blob, struct buf *done, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf etag = BUF_INIT;
+	uint64_t offset = (uint64_t)(number - 1) * PART_SIZE;
+	uint64_t left = blob->size - offset;
+	char text[16];
+	const struct cloud_call call = {
+		.what = "upload a part",
+		.method = "PUT",
+		.path = path,
+		.query = {{"partNumber", text}, {"uploadId", id}},
+		.n_query = 2,
+		.from_fd = true,
+		.fd = blob->fd,
+		.offset = offset,
+		.size = left < PART_SIZE ? left : PART_SIZE,
+		.patient = true,
+	};
+
+	(void)snprintf(text, sizeof(text), "%u", number);
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status != 200 || !http_answer_header(&a, "etag", &etag) ||
+	    etag.len == 0 || etag.len > 256 || strpbrk(etag.p, "<>&"))
+		return cloud_unexpected(c, &call, &a, e);
+	buf_printf(done,
+		   "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag></Part>",
+		   number, etag.p);
+	return 0;
+}
+
+/* S3 may say 200 first and find out that it failed later. */
+static bool
+is_complete(const struct http_answer *a)
+{
+	return strstr(a->body.p, "CompleteMultipartUploadResult") != NULL;
+}
+
+static int
+complete_upload(struct cloud *c, const char *path, const char *id,
+		const struct buf *parts, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf body = BUF_INIT;
+	struct cloud_call call = {
+		.what = "complete an upload",
+		.method = "POST",
+		.path = path,
+		.query = {{"uploadId", id}},
+		.n_query = 1,
+		.headers = {{"content-type", "application/xml"}},
+		.n_headers = 1,
+		.patient = true,
+		.is_good = is_complete,
+	};
+
+	buf_printf(&body,
+		   "<CompleteMultipartUpload>%s</CompleteMultipartUpload>",
+		   parts->p);
+	call.body = body.p;
+	call.size = body.len;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	/*
+	 * 404: an earlier attempt whose answer got lost has completed it, or
+	 * it is gone; who looks at the blob afterwards knows which.
+	 */
+	if (a.status != 200 && a.status != 404)
+		return cloud_unexpected(c, &call, &a, e);
+	return 0;
+}
+
+/* As well as it goes: what stays costs money only. */
+static void
+abort_upload(struct cloud *c, const char *path, const char *id)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	struct err ignored = ERR_INIT;
+	const struct cloud_call call = {
+		.what = "abort an upload",
+		.method = "DELETE",
+		.path = path,
+		.query = {{"uploadId", id}},
+		.n_query = 1,
+	};
+
+	(void)!cloud_call(c, &call, &a, &ignored);
+}
+
+static int
+put_parts(struct cloud *c, const char *path, const struct cloud_blob *blob,
+	  struct err *e)
+{
+	AUTO(buf) struct buf id = BUF_INIT, done = BUF_INIT;
+	uint64_t n = (blob->size + PART_SIZE - 1) / PART_SIZE;
+	int r = 0;
+
+	if (n > PARTS_MAX)
+		return err_set(e, ERR_STORAGE,
+			       "storage: %s: a blob of %" PRIu64
+			       " bytes is too large",
+			       c->name, blob->size);
+	if (start_upload(c, path, &id, e) < 0)
+		return -1;
+	for (unsigned i = 1; r == 0 && i <= n; i++)
+		r = put_part(c, path, id.p, i, blob, &done, e);
+	if (r == 0)
+		r = complete_upload(c, path, id.p, &done, e);
+	if (r < 0)
+		abort_upload(c, path, id.p);
+	return r;
+}
+
+static int
+s3_put(struct cloud *c, const char *key, const struct cloud_blob *blob,
+       struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+
+	path_of(s3_of(c), key, &path);
+	if (blob->bytes || blob->size <= PART_SIZE)
+		return put_whole(c, path.p, blob, e);
+	return put_parts(c, path.p, blob, e);
+}
+
+/* --- listing */
+
+static int
+list_page(struct cloud *c, const char *prefix, struct buf *token,
+	  struct http_answer *a, struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct cloud_call call = {
+		.what = "list",
+		.method = "GET",
+		.query = {{"list-type", "2"}, {"prefix", prefix}},
+		.n_query = 2,
+		.max_answer = LIST_ANSWER_MAX,
+		.patient = true,
+	};
+
+	buf_printf(&path, "/%s", s3_of(c)->bucket);
+	call.path = path.p;
+	if (token->len > 0)
+		call.query[call.n_query++] =
+			(struct sign_pair){"continuation-token", token->p};
+	if (cloud_call(c, &call, a, e) < 0)
+		return -1;
+	if (a->status != 200 || !strstr(a->body.p, "</ListBucketResult>"))
+		return cloud_unexpected(c, &call, a, e);
+	return 0;
+}
+
+static int
+visit_entry(struct str entry, cloud_visit *fn, void *ctx, struct err *e)
+{
+	AUTO(buf) struct buf key = BUF_INIT, size = BUF_INIT, when = BUF_INIT;
+	uint64_t n = 0;
+
+	/* What makes no sense is not ours. */
+	if (!xml_text(entry, "Key", &key) || !xml_text(entry, "Size", &size) ||
+	    !xml_text(entry, "LastModified", &when) ||
+	    !str_to_u64(str_of(size.p), INT64_MAX, &n))
+		return 0;
+	return fn(ctx, key.p, n, cloud_time(when.p), e);
+}
+
+static int
+s3_list(struct cloud *c, const char *prefix, cloud_visit *fn, void *ctx,
+	struct err *e)
+{
+	AUTO(buf) struct buf token = BUF_INIT, more = BUF_INIT;
+
+	do {
+		AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+		struct str rest, entry, all;
+
+		if (list_page(c, prefix, &token, &a, e) < 0)
+			return -1;
+		all = rest = (struct str){a.body.p, a.body.len};
+		while (xml_next(&rest, "Contents", &entry))
+			if (visit_entry(entry, fn, ctx, e) < 0)
+				return -1;
+		buf_clear(&token);
+		buf_clear(&more);
+		(void)xml_text(all, "IsTruncated", &more);
+		(void)xml_text(all, "NextContinuationToken", &token);
+	} while (strcmp(more.p, "true") == 0 && token.len > 0);
+	return 0;
+}
+
+/* --- URLs */
+
+static int
+s3_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
+       struct err *e)
+{
+	struct s3 *s = s3_of(c);
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct sign_request sign = {
+		.method = "GET",
+		.host = s->public_host.p,
+		.when = time(NULL),
+	};
+
+	path_of(s, key, &path);
+	sign.path = path.p;
+	buf_adds(to, s->public_endpoint.p);
+	return sign_url(s->key, &sign, expires_s, to, e);
+}
+
+static void
+s3_free(struct cloud *c)
+{
+	struct s3 *s = s3_of(c);
+
+	cloud_release(c);
+	sign_key_free(s->key);
+	buf_release(&s->endpoint);
+	buf_release(&s->host);
+	buf_release(&s->public_endpoint);
+	buf_release(&s->public_host);
+	free(s->bucket);
+	free(s);
+}
+
+static const struct cloud_ops s3_ops = {
+	.send = s3_send,
+	.stat = s3_stat,
+	.get = s3_get,
+	.put = s3_put,
+	.remove = s3_remove,
+	.list = s3_list,
+	.url = s3_url,
+	.free = s3_free,
+};
+
+static int
+set_endpoints(struct s3 *s, const struct store_options *o, bool proxied,
+	      struct err *e)
+{
+	const char *public = o->s3.public_endpoint;
+
+	if (cloud_endpoint("FIRN_S3_ENDPOINT", o->s3.endpoint, &s->endpoint,
+			   e) < 0)
+		return -1;
+	if (!public || proxied)
+	public = s->endpoint.p;
+	if (cloud_endpoint("FIRN_S3_PUBLIC_ENDPOINT", public,
+			   &s->public_endpoint, e) < 0)
+		return -1;
+	cloud_host(s->endpoint.p, &s->host);
+	cloud_host(s->public_endpoint.p, &s->public_host);
+	return 0;
+}
+
+int
+store_s3_open(const struct store_options *o, struct store **ret, struct err *e)
+{
+	struct s3 *s = xcalloc(1, sizeof(*s));
+	AUTO(buf) struct buf name = BUF_INIT;
+	bool proxied;
+
+	buf_init(&s->endpoint);
+	buf_init(&s->host);
+	buf_init(&s->public_endpoint);
+	buf_init(&s->public_host);
+	buf_printf(&name, "s3 bucket %s", o->s3.bucket);
+	cloud_init(&s->base, &s3_ops, name.p, o->ca_file);
+	s->bucket = xstrdup(o->s3.bucket);
+	s->key = sign_key_s3(o->s3.key_id, o->s3.secret, o->s3.token,
+			     o->s3.region);
+	proxied = cloud_is_proxied(o, o->s3.public_endpoint
+					      ? o->s3.public_endpoint
+					      : o->s3.endpoint);
+	if (set_endpoints(s, o, proxied, e) < 0) {
+		s3_free(&s->base);
+		return -1;
+	}
+	return store_cloud_new(&s->base, o, proxied, ret, e);
+}
