@@ -375,7 +375,8 @@ $(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
-$(B)/tests/test_store: $(B)/tests/support/store_mem.o $(LIB_STORE) \
+$(B)/tests/test_store: $(B)/tests/support/clouds.o \
+	$(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = -lcurl $(LIBS_BASE)
 TESTS_PACK := $(addprefix $(B)/tests/,test_members test_pack test_pack_faults)

@@ -360,6 +360,36 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	return r;
 }
 
+int
+build_open_nix(struct builder *g, struct err *e)
+{
+	const struct config *c = g->config;
+	const struct nix_options o = {
+		.expressions = c->nix_dir,
+		.state_path = c->state_path,
+		.timeout_s = c->nix_timeout_s,
+		.offline = c->offline,
+	};
+	int r = 0;
+
+	(void)pthread_mutex_lock(&g->nix_lock);
+	if (!g->nix)
+		r = nix_open(&o, &g->nix, e);
+	(void)pthread_mutex_unlock(&g->nix_lock);
+	return r;
+}
+
+bool
+build_has_nix(struct builder *g)
+{
+	bool there;
+
+	(void)pthread_mutex_lock(&g->nix_lock);
+	there = g->nix != NULL;
+	(void)pthread_mutex_unlock(&g->nix_lock);
+	return there;
+}
+
 static int
 build_image(struct build *b, struct manifest_info *ret, struct err *e)
 {
@@ -382,6 +412,8 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 		return -1;
 	if (found)
 		return 0;
+	if (build_open_nix(g, e) < 0)
+		return -1;
 	job_set_progress(b->job, "evaluating");
 	if (find_tree(b, &request.tree, e) < 0)
 		return -1;

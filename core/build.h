@@ -6,6 +6,8 @@
  * The pipeline: from what was asked to a manifest in storage. The engine
  * runs it on its threads; this file alone knows the order of the stages.
  */
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/assemble.h"
@@ -30,7 +32,8 @@ struct builder {
 	const struct config *config;
 	struct store *store;
 	struct state *state;
-	struct nix *nix;
+	pthread_mutex_t nix_lock; /* while nix is opened */
+	struct nix *nix;          /* NULL: not there yet; see build_open_nix */
 	struct cache cache;
 	struct assembler assembler;
 	struct key_settings settings;
@@ -47,6 +50,13 @@ struct order {
 	const char *tag;
 	char request[64]; /* the id of the request that came first */
 };
+
+/*
+ * Have Nix, if it can be had now: what a build needs is looked for when it
+ * needs it. nix, once it is there, stays until the builder's owner frees it.
+ */
+MUST_CHECK int build_open_nix(struct builder *g, struct err *e);
+bool build_has_nix(struct builder *g);
 
 /*
  * Build, or find on the way that it is there. Every manifest is made in both

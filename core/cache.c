@@ -14,13 +14,26 @@
 #include "core/store/store.h"
 #include "core/sys/log.h"
 
+static int find_manifest(const struct cache *c, const struct digest *d,
+			 enum cache_depth depth, bool whole, bool *ret_found,
+			 struct manifest_info *ret, struct err *e);
+
+static int
+is_there(const struct cache *c, const struct digest *d, enum cache_depth depth,
+	 bool *ret, struct err *e)
+{
+	if (depth == CACHE_NEAR)
+		return store_has_near(c->store, d, ret, NULL, e);
+	return store_has(c->store, d, ret, NULL, e);
+}
+
 /*
  * Are all of these n digests in storage? The children of an index have to be
  * whole themselves.
  */
 static int
 all_there(const struct cache *c, const char *blobs, size_t n, bool index,
-	  bool *ret, struct err *e)
+	  enum cache_depth depth, bool *ret, struct err *e)
 {
 	*ret = true;
 	for (size_t i = 0; *ret && i < n; i++) {
@@ -29,8 +42,8 @@ all_there(const struct cache *c, const char *blobs, size_t n, bool index,
 		int r;
 
 		memcpy(d.b, blobs + i * DIGEST_SIZE, DIGEST_SIZE);
-		r = index ? cache_find_manifest(c, &d, true, ret, &child, e)
-			  : store_has(c->store, &d, ret, NULL, e);
+		r = index ? find_manifest(c, &d, depth, true, ret, &child, e)
+			  : is_there(c, &d, depth, ret, e);
 		if (r < 0)
 			return -1;
 	}
@@ -56,10 +69,13 @@ learn_manifest(const struct cache *c, const struct digest *d, bool *ret_found,
 		return 0;
 	}
 	*ret_found = false;
-	if (store_read(c->store, d, MANIFEST_MAX, &text, e) < 0) {
-		if (e->kind != ERR_NOT_FOUND)
+	if (store_read(c->store, d, MANIFEST_MAX, &text, &bad) < 0) {
+		if (bad.kind != ERR_SYSTEM && bad.kind != ERR_NOT_FOUND) {
+			*e = bad;
 			return -1;
-		err_clear(e); /* it was removed just now */
+		}
+		/* Damaged: it is made again. */
+		log_err(LOG_ERROR, "manifest.damaged", &bad);
 		return 0;
 	}
 	if (manifest_read(&a, text.p, text.len, &s, &bad) < 0)
@@ -73,9 +89,10 @@ learn_manifest(const struct cache *c, const struct digest *d, bool *ret_found,
 				  e);
 }
 
-int
-cache_find_manifest(const struct cache *c, const struct digest *d, bool whole,
-		    bool *ret_found, struct manifest_info *ret, struct err *e)
+static int
+find_manifest(const struct cache *c, const struct digest *d,
+	      enum cache_depth depth, bool whole, bool *ret_found,
+	      struct manifest_info *ret, struct err *e)
 {
 	AUTO(buf) struct buf type = BUF_INIT, blobs = BUF_INIT;
 	bool there = true;
@@ -89,19 +106,28 @@ cache_find_manifest(const struct cache *c, const struct digest *d, bool whole,
 		*ret_found = ret->media_type != NULL;
 	}
 	if (!*ret_found) {
+		if (depth == CACHE_NEAR)
+			return 0;
 		buf_clear(&blobs);
 		if (learn_manifest(c, d, ret_found, ret, &blobs, e) < 0)
 			return -1;
-	} else if (store_has(c->store, d, ret_found, NULL, e) < 0) {
+	} else if (is_there(c, d, depth, ret_found, e) < 0) {
 		return -1;
 	}
 	if (!*ret_found || !whole)
 		return 0;
 	if (all_there(c, blobs.p, blobs.len / DIGEST_SIZE,
-		      manifest_is_index(ret->media_type), &there, e) < 0)
+		      manifest_is_index(ret->media_type), depth, &there, e) < 0)
 		return -1;
 	*ret_found = there;
 	return 0;
+}
+
+int
+cache_find_manifest(const struct cache *c, const struct digest *d, bool whole,
+		    bool *ret_found, struct manifest_info *ret, struct err *e)
+{
+	return find_manifest(c, d, CACHE_FAR, whole, ret_found, ret, e);
 }
 
 int
@@ -120,7 +146,7 @@ cache_find_image(const struct cache *c, const struct digest *key,
 		return -1;
 	if (!*ret_found)
 		return 0;
-	if (cache_find_manifest(c, &d, true, ret_found, ret, e) < 0)
+	if (find_manifest(c, &d, depth, true, ret_found, ret, e) < 0)
 		return -1;
 	if (*ret_found && !near)
 		return state_put_image(c->state, key, &d, e);

@@ -26,8 +26,12 @@ struct cache {
 };
 
 enum cache_depth {
-	CACHE_NEAR, /* the database alone: no network, no waiting */
-	CACHE_FAR,  /* the records too */
+	/*
+	 * What is known on this machine: no network, no waiting. Nothing is
+	 * found that would have to be looked for in a cloud first.
+	 */
+	CACHE_NEAR,
+	CACHE_FAR, /* the records too */
 };
 
 /*

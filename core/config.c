@@ -116,11 +116,62 @@ static int
 read_backend(struct owned *o, const struct variable *v, const char *s,
 	     struct err *e)
 {
-	if (strcmp(s, "filesystem") != 0)
+	if (strcmp(s, "filesystem") != 0 && strcmp(s, "s3") != 0 &&
+	    strcmp(s, "gcs") != 0)
 		return err_set(e, ERR_INVALID,
-			       "the storage backend is filesystem, not \"%s\"",
+			       "filesystem, gcs or s3 is wanted, not \"%s\"",
 			       s);
 	return read_text(o, v, s, e);
+}
+
+/* What goes into paths as it is. */
+static int
+read_bucket(struct owned *o, const struct variable *v, const char *s,
+	    struct err *e)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	if (s[n] || n < 3 || n > 222 || s[0] == '.' || s[0] == '-')
+		return err_set(e, ERR_INVALID,
+			       "the name of a bucket is wanted, not \"%s\"", s);
+	return read_text(o, v, s, e);
+}
+
+/* Its text is not shown: it may have a password that does not belong there. */
+static int
+read_endpoint(struct owned *o, const struct variable *v, const char *s,
+	      struct err *e)
+{
+	size_t scheme = str_has_prefix(s, "https://")  ? 8
+			: str_has_prefix(s, "http://") ? 7
+						       : 0;
+	size_t n = scheme + strcspn(s + scheme, "/?#@ \"\\");
+
+	if (scheme == 0 || n == scheme || (s[n] && strcmp(s + n, "/") != 0))
+		return err_set(e, ERR_INVALID,
+			       "a URL like https://host:port is wanted, "
+			       "without a user or a path");
+	return read_text(o, v, s, e);
+}
+
+static int
+read_delivery(struct owned *o, const struct variable *v UNUSED, const char *s,
+	      struct err *e)
+{
+	static const char *const names[] = {
+		[BLOB_AUTO] = "auto",
+		[BLOB_REDIRECT] = "redirect",
+		[BLOB_PROXY] = "proxy",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(s, names[i]) == 0) {
+			o->c.blob_delivery = (enum blob_delivery)i;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_INVALID,
+		       "auto, redirect or proxy is wanted, not \"%s\"", s);
 }
 
 static int
@@ -215,6 +266,27 @@ static const struct variable variables[] = {
 	{"FIRN_STORAGE_PATH", "STORAGE_PATH", NULL, .read = read_directory,
 	 AT(storage_path)},
 	{"FIRN_STATE_PATH", NULL, NULL, .read = read_directory, AT(state_path)},
+	{"GCS_BUCKET", NULL, NULL, .read = read_bucket, AT(gcs_bucket)},
+	{"GOOGLE_APPLICATION_CREDENTIALS", NULL, NULL, .read = read_directory,
+	 AT(gcs_credentials)},
+	{"FIRN_GCS_ENDPOINT", NULL, "https://storage.googleapis.com",
+	 .read = read_endpoint, AT(gcs_endpoint)},
+	{"GCE_METADATA_HOST", NULL, NULL, .read = read_text,
+	 AT(gcs_metadata_host)},
+	{"FIRN_S3_BUCKET", NULL, NULL, .read = read_bucket, AT(s3_bucket)},
+	{"FIRN_S3_ENDPOINT", NULL, NULL, .read = read_endpoint,
+	 AT(s3_endpoint)},
+	{"FIRN_S3_PUBLIC_ENDPOINT", NULL, NULL, .read = read_endpoint,
+	 AT(s3_public_endpoint)},
+	{"AWS_REGION", NULL, "us-east-1", .read = read_text, AT(s3_region)},
+	{"AWS_ACCESS_KEY_ID", NULL, NULL, .read = read_text, AT(s3_key_id)},
+	{"AWS_SECRET_ACCESS_KEY", NULL, NULL, .read = read_text, AT(s3_secret)},
+	{"AWS_SESSION_TOKEN", NULL, NULL, .read = read_text, AT(s3_token)},
+	{"FIRN_STORAGE_CA_FILE", NULL, NULL, .read = read_directory,
+	 AT(storage_ca_file)},
+	{"FIRN_BLOB_DELIVERY", NULL, "auto", .read = read_delivery},
+	{"FIRN_BLOB_URL_TTL", NULL, "900", NUMBER(blob_url_ttl_s, 2, 7 * DAY)},
+	{"FIRN_BLOB_RECHECK", NULL, "60", NUMBER(blob_recheck_s, 0, DAY)},
 	{"FIRN_POPULARITY_URL", "NIX_POPULARITY_URL", NULL, .read = read_text,
 	 AT(popularity_url)},
 	{"FIRN_LAYER_BUDGET", NULL, "94", NUMBER(layer_budget, 1, 125)},
@@ -282,6 +354,47 @@ check_unknown(const char *const *envp, struct err *e)
 	return 0;
 }
 
+/* What the chosen backend needs. */
+static int
+check_storage(const struct config *c, struct err *e)
+{
+	const struct {
+		const char *backend, *value, *name;
+	} needed[] = {
+		{"filesystem", c->storage_path, "FIRN_STORAGE_PATH"},
+		{"gcs", c->gcs_bucket, "GCS_BUCKET"},
+		{"s3", c->s3_bucket, "FIRN_S3_BUCKET"},
+		{"s3", c->s3_key_id, "AWS_ACCESS_KEY_ID"},
+		{"s3", c->s3_secret, "AWS_SECRET_ACCESS_KEY"},
+		/* Theirs is the only state then. */
+		{"gcs", c->state_path, "FIRN_STATE_PATH"},
+		{"s3", c->state_path, "FIRN_STATE_PATH"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+		if (!needed[i].value &&
+		    strcmp(needed[i].backend, c->storage_backend) == 0)
+			return err_set(e, ERR_INVALID,
+				       "%s is not set, which "
+				       "FIRN_STORAGE_BACKEND=%s needs",
+				       needed[i].name, needed[i].backend);
+	return 0;
+}
+
+static int
+fill_in_storage(struct owned *o, struct err *e)
+{
+	struct config *c = &o->c;
+
+	if (!c->state_path && c->storage_path)
+		c->state_path =
+			arena_printf(&o->arena, "%s/state", c->storage_path);
+	if (!c->s3_endpoint)
+		c->s3_endpoint = arena_printf(
+			&o->arena, "https://s3.%s.amazonaws.com", c->s3_region);
+	return check_storage(c, e);
+}
+
 /* Defaults that depend on the machine or on other settings. */
 static int
 fill_in(struct owned *o, struct err *e)
@@ -302,14 +415,7 @@ fill_in(struct owned *o, struct err *e)
 			       "no package source: set one of FIRN_CHANNEL, "
 			       "FIRN_PKGS_REPO, FIRN_PKGS_PATH, "
 			       "FIRN_PKGS_FLAKE");
-	if (!c->storage_path)
-		return err_set(e, ERR_INVALID,
-			       "FIRN_STORAGE_PATH is not set: a directory for "
-			       "images is needed");
-	if (!c->state_path)
-		c->state_path =
-			arena_printf(&o->arena, "%s/state", c->storage_path);
-	return 0;
+	return fill_in_storage(o, e);
 }
 
 int

@@ -22,6 +22,13 @@ struct platform;
 
 #define CONFIG_PLATFORMS_MAX 4
 
+/* How blobs get from a cloud to a client. */
+enum blob_delivery {
+	BLOB_AUTO,
+	BLOB_REDIRECT,
+	BLOB_PROXY,
+};
+
 struct config {
 	struct source source; /* exactly one is configured */
 	const char *channel_url;
@@ -35,6 +42,23 @@ struct config {
 	const char *storage_backend;
 	const char *storage_path;
 	const char *state_path;
+
+	/* Clouds; what is not set is NULL. */
+	const char *gcs_bucket;
+	const char *gcs_credentials; /* a file */
+	const char *gcs_endpoint;
+	const char *gcs_metadata_host;
+	const char *s3_bucket;
+	const char *s3_endpoint;
+	const char *s3_public_endpoint; /* as clients reach it */
+	const char *s3_region;
+	const char *s3_key_id;
+	const char *s3_secret; /* never shown */
+	const char *s3_token;  /* never shown */
+	const char *storage_ca_file;
+	enum blob_delivery blob_delivery;
+	uint64_t blob_url_ttl_s;
+	uint64_t blob_recheck_s;
 
 	const char *popularity_url; /* NULL: none */
 	uint64_t layer_budget;

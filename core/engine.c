@@ -272,8 +272,10 @@ int
 engine_check(struct engine *g, struct err *e)
 {
 	if (store_check(g->b.store, e) < 0)
-		return err_wrap(e, "storage");
-	if (state_check(g->b.state, e) < 0)
+		return str_has_prefix(e->msg, "storage: ")
+			       ? -1
+			       : err_wrap(e, "storage");
+	if (state_check(g->b.state, e) < 0 || build_open_nix(&g->b, e) < 0)
 		return -1;
 	return nix_check(g->b.nix, e);
 }
@@ -286,29 +288,65 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.builds_failed = atomic_load(&g->failed),
 		.layers_packed = atomic_load(&g->b.assembler.packed),
 		.layers_reused = atomic_load(&g->b.assembler.reused),
-		.processes_started = nix_processes(g->b.nix),
 	};
+	if (build_has_nix(&g->b))
+		ret->processes_started = nix_processes(g->b.nix);
 	jobs_count(g->jobs, &ret->builds_running, &ret->builds_queued);
 }
 
 /* --- opening */
 
 static int
+open_store(const struct config *c, struct store **ret, struct err *e)
+{
+	static const enum store_delivery deliveries[] = {
+		[BLOB_AUTO] = STORE_DELIVERY_AUTO,
+		[BLOB_REDIRECT] = STORE_DELIVERY_REDIRECT,
+		[BLOB_PROXY] = STORE_DELIVERY_PROXY,
+	};
+	AUTO(buf) struct buf spool = BUF_INIT;
+	struct store_options o = {
+		.backend = c->storage_backend,
+		.path = c->storage_path,
+		.ca_file = c->storage_ca_file,
+		.delivery = deliveries[c->blob_delivery],
+		.url_ttl_s = c->blob_url_ttl_s,
+		.recheck_s = c->blob_recheck_s,
+		.s3 = {.bucket = c->s3_bucket,
+		       .endpoint = c->s3_endpoint,
+		       .public_endpoint = c->s3_public_endpoint,
+		       .region = c->s3_region,
+		       .key_id = c->s3_key_id,
+		       .secret = c->s3_secret,
+		       .token = c->s3_token},
+		.gcs = {.bucket = c->gcs_bucket,
+			.endpoint = c->gcs_endpoint,
+			.credentials = c->gcs_credentials,
+			.metadata_host = c->gcs_metadata_host},
+	};
+
+	buf_printf(&spool, "%s/spool", c->state_path);
+	o.spool = spool.p;
+	return store_open(&o, ret, e);
+}
+
+/*
+ * Without Nix, what was built can still be served, here or by another
+ * replica: builds and /readyz say what is missing, and look again.
+ */
+static int
 open_parts(struct engine *g, struct err *e)
 {
 	const struct config *c = g->b.config;
-	const struct nix_options nix = {
-		.expressions = c->nix_dir,
-		.state_path = c->state_path,
-		.timeout_s = c->nix_timeout_s,
-		.offline = c->offline,
-	};
+	struct err no_nix = ERR_INIT;
 
-	if (store_open(c->storage_backend, c->storage_path, &g->b.store, e) < 0)
+	if (open_store(c, &g->b.store, e) < 0)
 		return -1;
 	if (state_open(c->state_path, &g->b.state, e) < 0)
 		return -1;
-	return nix_open(&nix, &g->b.nix, e);
+	if (build_open_nix(&g->b, &no_nix) < 0)
+		log_err(LOG_ERROR, "nix.missing", &no_nix);
+	return 0;
 }
 
 int
@@ -317,6 +355,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 	struct engine *g = xcalloc(1, sizeof(*g));
 
 	g->b.config = config;
+	(void)pthread_mutex_init(&g->b.nix_lock, NULL);
 	if (open_parts(g, e) < 0) {
 		engine_free(g);
 		return -1;
@@ -365,5 +404,6 @@ engine_free(struct engine *g)
 	nix_free(g->b.nix);
 	state_free(g->b.state);
 	store_free(g->b.store);
+	(void)pthread_mutex_destroy(&g->b.nix_lock);
 	free(g);
 }

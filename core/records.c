@@ -74,19 +74,69 @@ put_digest(struct json_out *o, const char *key, const struct digest *d)
 	json_kstr(o, key, text);
 }
 
+/*
+ * Over the record's name and what it says, so that one that was damaged, or
+ * that stands under another's name, is told from a good one.
+ */
+static void
+check_image(const struct digest *key, const struct digest *manifest,
+	    struct digest *ret)
+{
+	AUTO(hasher) struct hasher h;
+
+	hasher_init(&h);
+	hasher_field_str(&h, "manifests");
+	hasher_field(&h, key->b, DIGEST_SIZE);
+	hasher_field(&h, manifest->b, DIGEST_SIZE);
+	hasher_finish(&h, ret);
+}
+
+static void
+check_layer(const struct digest *key, const struct layer *l, struct digest *ret)
+{
+	AUTO(hasher) struct hasher h;
+
+	hasher_init(&h);
+	hasher_field_str(&h, "layers");
+	hasher_field(&h, key->b, DIGEST_SIZE);
+	hasher_field(&h, l->digest.b, DIGEST_SIZE);
+	hasher_field(&h, l->diff_id.b, DIGEST_SIZE);
+	hasher_field_u64(&h, l->size);
+	hasher_field_str(&h, compression_name(l->compression));
+	hasher_finish(&h, ret);
+}
+
+static bool
+has_check(const struct json *v, const char *kind, const struct digest *key,
+	  const struct digest *want)
+{
+	struct digest got;
+
+	if (get_digest(v, "check", &got) && digest_eq(&got, want))
+		return true;
+	warn_damaged(kind, key, "its checksum is wrong");
+	return false;
+}
+
 int
 records_get_image(struct store *st, const struct digest *key, bool *ret_found,
 		  struct digest *ret, struct err *e)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	const struct json *v;
+	struct digest check;
 
 	*ret_found = false;
 	if (get(st, "manifests", key, &a, &v, e) < 0)
 		return -1;
-	*ret_found = get_digest(v, "manifest", ret);
-	if (v && !*ret_found)
+	if (!v)
+		return 0;
+	if (!get_digest(v, "manifest", ret)) {
 		warn_damaged("manifests", key, "it makes no sense");
+		return 0;
+	}
+	check_image(key, ret, &check);
+	*ret_found = has_check(v, "manifests", key, &check);
 	return 0;
 }
 
@@ -96,11 +146,14 @@ records_put_image(struct store *st, const struct digest *key,
 {
 	AUTO(json_out) struct json_out o = {.gen = NULL};
 	AUTO(buf) struct buf text = BUF_INIT;
+	struct digest check;
 	char name[128];
 
+	check_image(key, manifest, &check);
 	json_out_init(&o, &text);
 	json_object(&o);
 	put_digest(&o, "manifest", manifest);
+	put_digest(&o, "check", &check);
 	json_object_end(&o);
 	name_of("manifests", key, name);
 	return store_put_record(st, name, text.p, text.len, e);
@@ -114,19 +167,25 @@ records_get_layer(struct store *st, const struct digest *key, bool *ret_found,
 	struct compression c = {.kind = COMPRESSION_GZIP};
 	struct err bad = ERR_INIT;
 	const struct json *v;
+	struct digest check;
 	const char *name;
 
 	*ret_found = false;
 	if (get(st, "layers", key, &a, &v, e) < 0)
 		return -1;
+	if (!v)
+		return 0;
 	name = json_get_str(v, "compression");
-	*ret_found = get_digest(v, "digest", &ret->digest) &&
-		     get_digest(v, "diffId", &ret->diff_id) &&
-		     json_get_u64(v, "size", &ret->size) && name &&
-		     compression_parse(name, &c, &bad) == 0;
-	ret->compression = c.kind;
-	if (v && !*ret_found)
+	if (!get_digest(v, "digest", &ret->digest) ||
+	    !get_digest(v, "diffId", &ret->diff_id) ||
+	    !json_get_u64(v, "size", &ret->size) || !name ||
+	    compression_parse(name, &c, &bad) < 0) {
 		warn_damaged("layers", key, "it makes no sense");
+		return 0;
+	}
+	ret->compression = c.kind;
+	check_layer(key, ret, &check);
+	*ret_found = has_check(v, "layers", key, &check);
 	return 0;
 }
 
@@ -136,14 +195,17 @@ records_put_layer(struct store *st, const struct digest *key,
 {
 	AUTO(json_out) struct json_out o = {.gen = NULL};
 	AUTO(buf) struct buf text = BUF_INIT;
+	struct digest check;
 	char name[128];
 
+	check_layer(key, l, &check);
 	json_out_init(&o, &text);
 	json_object(&o);
 	put_digest(&o, "digest", &l->digest);
 	put_digest(&o, "diffId", &l->diff_id);
 	json_knum(&o, "size", l->size);
 	json_kstr(&o, "compression", compression_name(l->compression));
+	put_digest(&o, "check", &check);
 	json_object_end(&o);
 	name_of("layers", key, name);
 	return store_put_record(st, name, text.p, text.len, e);

@@ -6,11 +6,13 @@
  * The second cache tier: small records in the storage backend, which
  * replicas on one bucket share and which outlive a lost database.
  *
- *	manifests/KEY   {"manifest":DIGEST}
- *	layers/KEY      {"digest":..,"diffId":..,"size":N,"compression":..}
+ *	manifests/KEY   {"manifest":DIGEST,"check":..}
+ *	layers/KEY      {"digest":..,"diffId":..,"size":N,"compression":..,
+ *			 "check":..}
  *
- * What is read back is checked: a record that makes no sense is logged and
- * counts as absent. Any thread.
+ * What is read back is checked, by a checksum over its name and all that it
+ * says: a record that makes no sense is logged and counts as absent. It is
+ * no signature: who can write to the storage can write records. Any thread.
  */
 #include <stdbool.h>
 

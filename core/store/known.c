@@ -13,7 +13,7 @@
 #include "core/base/digest.h"
 #include "core/base/mem.h"
 
-#define SLOTS 16384u
+#define SLOTS 65536u
 #define ENTRIES_MAX 100000u
 #define BYTES_MAX (64u << 20) /* of blobs, all in all */
 #define BLOB_MAX (1u << 20)   /* of one */
@@ -47,7 +47,8 @@ known_new(void)
 static struct entry **
 slot_of(struct known *k, const struct digest *d)
 {
-	struct entry **at = &k->slots[(d->b[0] << 8 | d->b[1]) % SLOTS];
+	size_t i = (size_t)d->b[0] << 8 | d->b[1];
+	struct entry **at = &k->slots[i % SLOTS];
 
 	while (*at && !digest_eq(&(*at)->digest, d))
 		at = &(*at)->next;

@@ -245,7 +245,8 @@ cloud_commit(struct store *st, struct sink *take_staged, const struct digest *d,
 
 	found = known_get(s->known, d, &size, &seen) &&
 		now_ms() - seen < s->recheck_ms;
-	if (!found && ask(s, d, true, &found, &size, e) < 0)
+	/* A small one is sent anyway: it may be there, but damaged. */
+	if (!found && t->fd >= 0 && ask(s, d, true, &found, &size, e) < 0)
 		return -1;
 	if ((!found || size != t->size) && upload(s, t, d, e) < 0)
 		return -1;
@@ -291,6 +292,9 @@ cloud_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
 	if (digest_eq(&got, d)) {
 		known_put(s->known, d, to->len - start, now_ms());
 		known_put_bytes(s->known, d, to->p + start, to->len - start);
+	} else {
+		/* Who finds that it is damaged makes it again. */
+		known_forget(s->known, d);
 	}
 	return 0;
 }

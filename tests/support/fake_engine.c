@@ -220,6 +220,10 @@ int
 engine_open(const struct config *config, struct engine **ret, struct err *e)
 {
 	struct engine *g = xcalloc(1, sizeof(*g));
+	const struct store_options storage = {
+		.backend = "filesystem",
+		.path = config->storage_path,
+	};
 	struct jobs_options o = {
 		.threads = (unsigned)config->max_builds,
 		.max_queue = config->max_queue,
@@ -229,8 +233,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 	};
 
 	(void)pthread_mutex_init(&g->lock, NULL);
-	if (store_open("filesystem", config->storage_path, &g->store, e) < 0 ||
-	    put_blobs(g, e) < 0) {
+	if (store_open(&storage, &g->store, e) < 0 || put_blobs(g, e) < 0) {
 		store_free(g->store);
 		free(g);
 		return -1;

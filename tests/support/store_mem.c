@@ -234,12 +234,12 @@ mem_list(struct store *st, const char *dir, store_visit *fn, void *ctx,
 		const struct item *it = &m->items.v[i];
 
 		if (strncmp(it->name, dir, n) == 0 && it->name[n] == '/')
-			vec_push(&items, ((struct store_item){
-						 .name = xstrdup(it->name + n +
-								 1),
-						 .size = it->data.len,
-						 .modified = 1,
-					 }));
+			vec_push(&items,
+				 ((struct store_item){
+					 .name = xstrdup(it->name + n + 1),
+					 .size = it->data.len,
+					 .modified = 1,
+				 }));
 	}
 	(void)pthread_mutex_unlock(&m->lock);
 	for (size_t i = 0; i < items.n; i++) {

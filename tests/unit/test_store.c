@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
@@ -13,6 +14,7 @@
 #include "core/base/sink.h"
 #include "core/store/store.h"
 #include "core/sys/fs.h"
+#include "tests/support/clouds.h"
 #include "tests/support/store_mem.h"
 #include "tests/support/tap.h"
 
@@ -26,6 +28,15 @@ has(struct store *st, const struct digest *d)
 	return store_has(st, d, &found, &size, &e) == 0 && found;
 }
 
+static bool
+has_near(struct store *st, const struct digest *d)
+{
+	struct err e = ERR_INIT;
+	bool found = false;
+
+	return store_has_near(st, d, &found, NULL, &e) == 0 && found;
+}
+
 static void
 test_blobs(struct store *st, const char *name)
 {
@@ -37,14 +48,16 @@ test_blobs(struct store *st, const char *name)
 
 	digest_of("abc", 3, &abc);
 	digest_of("never", 5, &none);
-	ok(!has(st, &abc), "%s: absence is an answer", name);
+	ok(!has(st, &abc) && !has_near(st, &abc), "%s: absence is an answer",
+	   name);
 	ok(store_begin(st, &staged, &e) == 0 &&
 		   sink_write(staged, "ab", 2, &e) == 0 &&
 		   sink_write(staged, "c", 1, &e) == 0 &&
 		   sink_finish(staged, &e) == 0 && !has(st, &abc),
 	   "%s: what is staged can't be seen", name);
-	ok(store_commit(st, staged, &abc, &e) == 0 && has(st, &abc),
-	   "%s: what is committed can", name);
+	ok(store_commit(st, staged, &abc, &e) == 0 && has(st, &abc) &&
+		   has_near(st, &abc),
+	   "%s: what is committed can %s", name, e.msg);
 	ok(store_put(st, "abc", 3, &d, &e) == 0 && digest_eq(&d, &abc),
 	   "%s: committing again is a success", name);
 	ok(store_read(st, &abc, 3, &got, &e) == 0 && got.len == 3,
@@ -95,6 +108,114 @@ test_records(struct store *st, const char *name)
 	}
 }
 
+/* By each of four threads. */
+#define WRITES 100
+
+/* What a walk sees. */
+struct seen {
+	const struct digest *digest;
+	const char *name;
+	size_t n, hits;
+	uint64_t bytes;
+	bool recent;
+};
+
+static int
+see(void *ctx, const struct store_item *item, struct err *e UNUSED)
+{
+	struct seen *s = ctx;
+
+	s->n++;
+	s->bytes += item->size;
+	if (item->modified > (uint64_t)time(NULL) - 3600)
+		s->recent = true;
+	if (item->name ? s->name && strcmp(item->name, s->name) == 0
+		       : s->digest && digest_eq(&item->digest, s->digest))
+		s->hits++;
+	return 0;
+}
+
+static int
+refuse(void *ctx UNUSED, const struct store_item *item UNUSED, struct err *e)
+{
+	return err_set(e, ERR_BUSY, "enough");
+}
+
+static void
+test_lists(struct store *st, const char *name)
+{
+	struct err e = ERR_INIT;
+	struct digest d, first;
+	struct seen s = {.name = "lists/7"};
+	char text[16];
+	bool good = true, found = true;
+	AUTO(buf) struct buf got = BUF_INIT;
+
+	/* More than a page of the fake clouds. */
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(text, sizeof(text), "lists/%d", i);
+		good = good &&
+		       store_put_record(st, text, "12345", 5, &e) == 0 &&
+		       store_put(st, text, strlen(text), &d, &e) == 0;
+		if (i == 0)
+			first = d;
+	}
+	ok(good && store_list_records(st, "lists", see, &s, &e) == 0,
+	   "%s: list records %s", name, e.msg);
+	ok(s.n == 20 && s.hits == 1 && s.bytes == 100,
+	   "%s: each once, with its size (%zu)", name, s.n);
+	s = (struct seen){.name = "x"};
+	ok(store_list_records(st, "none", see, &s, &e) == 0 && s.n == 0,
+	   "%s: there may be none", name);
+	s = (struct seen){.digest = &first};
+	ok(store_list_blobs(st, see, &s, &e) == 0 && s.hits == 1 && s.n >= 20,
+	   "%s: list blobs (%zu) %s", name, s.n, e.msg);
+	ok(s.recent || strcmp(name, "memory") == 0, "%s: and when they came",
+	   name);
+	ok(store_list_blobs(st, refuse, NULL, &e) < 0 && e.kind == ERR_BUSY,
+	   "%s: a walk can be ended", name);
+	err_clear(&e);
+	ok(store_remove_blob(st, &first, &e) == 0 && !has(st, &first) &&
+		   store_remove_blob(st, &first, &e) == 0,
+	   "%s: remove a blob, also one that is gone %s", name, e.msg);
+	ok(store_remove_record(st, "lists/7", &e) == 0 &&
+		   store_get_record(st, "lists/7", &found, &got, &e) == 0 &&
+		   !found && store_remove_record(st, "lists/7", &e) == 0,
+	   "%s: likewise a record %s", name, e.msg);
+	ok(store_remove_record(st, "../x", &e) < 0, "%s: but no other file",
+	   name);
+	err_clear(&e);
+}
+
+/* A blob of several parts, and a last one that is not full. */
+static void
+test_large(struct store *st, const char *name)
+{
+	struct sink *staged = NULL;
+	AUTO(hasher) struct hasher h;
+	struct err e = ERR_INIT;
+	struct store_location at;
+	struct digest d;
+	static char chunk[1u << 20];
+	bool good;
+
+	hasher_init(&h);
+	good = store_begin(st, &staged, &e) == 0;
+	for (unsigned i = 0; good && i < 70; i++) {
+		memset(chunk, (int)i, sizeof(chunk));
+		hasher_add(&h, chunk, sizeof(chunk) - 7);
+		good = sink_write(staged, chunk, sizeof(chunk) - 7, &e) == 0;
+	}
+	hasher_finish(&h, &d);
+	ok(good && sink_finish(staged, &e) == 0 &&
+		   store_commit(st, staged, &d, &e) == 0,
+	   "%s: a blob of 70 MB %s", name, e.msg);
+	ok(store_locate(st, &d, &at, &e) == 0 &&
+		   at.size == 70 * (sizeof(chunk) - 7),
+	   "%s: is there whole", name);
+	ok(store_remove_blob(st, &d, &e) == 0, "%s: is removed", name);
+}
+
 static void *
 put_many(void *arg)
 {
@@ -104,7 +225,7 @@ put_many(void *arg)
 	struct digest d;
 	long bad = 0;
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < WRITES; i++) {
 		int n = snprintf(text, sizeof(text), "blob %d", i);
 
 		if (store_put(st, text, (size_t)n, &d, &e) < 0 ||
@@ -208,6 +329,14 @@ test_layout(struct store *st, const char *path)
 	   "  and a damaged index is begun anew");
 }
 
+static int
+open_fs(const char *path, struct store **ret, struct err *e)
+{
+	const struct store_options o = {.backend = "filesystem", .path = path};
+
+	return store_open(&o, ret, e);
+}
+
 /* A process that is killed while it stages leaves nothing for long. */
 static void
 test_crash(const char *path)
@@ -219,7 +348,7 @@ test_crash(const char *path)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (store_open("filesystem", path, &st, &e) == 0 &&
+		if (open_fs(path, &st, &e) == 0 &&
 		    store_begin(st, &staged, &e) == 0 &&
 		    sink_write(staged, "x", 1, &e) == 0)
 			_exit(0);
@@ -227,39 +356,125 @@ test_crash(const char *path)
 	}
 	(void)waitpid(pid, NULL, 0);
 	before = staged_files(path);
-	ok(store_open("filesystem", path, &st, &e) == 0, "open after a crash");
+	ok(open_fs(path, &st, &e) == 0, "open after a crash");
 	ok(before > 0 && staged_files(path) == before,
 	   "only our own staging is left (was %zu)", before);
 	store_free(st);
 	is_u64(staged_files(path), before - 2, "and none after the end");
 }
 
-int
-main(void)
+static void
+test_contract(struct store *st, const char *name)
+{
+	test_blobs(st, name);
+	test_records(st, name);
+	test_lists(st, name);
+	test_threads(st, name);
+}
+
+static void
+test_filesystem(void)
 {
 	char path[] = "/tmp/firn-test-store-XXXXXX";
 	struct err e = ERR_INIT;
-	struct store *st = store_mem_new(), *fs = NULL;
+	struct store *fs = NULL;
 
-	test_blobs(st, "memory");
-	test_records(st, "memory");
-	test_threads(st, "memory");
-	store_free(st);
-
-	if (!ok(mkdtemp(path) && store_open("filesystem", path, &fs, &e) == 0,
+	if (!ok(mkdtemp(path) && open_fs(path, &fs, &e) == 0,
 		"open a directory %s", e.msg))
-		return done_testing();
-	test_blobs(fs, "filesystem");
-	test_records(fs, "filesystem");
-	test_threads(fs, "filesystem");
+		return;
+	test_contract(fs, "filesystem");
+	test_large(fs, "filesystem");
 	test_damage(fs, path);
 	test_layout(fs, path);
 	test_crash(path);
 	store_free(fs);
 	err_clear(&e);
-	ok(store_open("floppy", path, &fs, &e) < 0 && e.kind == ERR_INVALID,
-	   "no such backend: %s", e.msg);
-	err_clear(&e);
 	ok(fs_remove_tree(path, &e) == 0, "clean up %s", e.msg);
+}
+
+static void
+test_opened(const struct store_options *o, const char *name)
+{
+	struct store *st = NULL;
+	struct err e = ERR_INIT;
+
+	if (!ok(store_open(o, &st, &e) == 0, "%s: open %s", name, e.msg))
+		return;
+	test_contract(st, name);
+	test_large(st, name);
+	store_free(st);
+}
+
+static void
+test_fake_cloud(enum test_cloud_kind kind, const char *name)
+{
+	struct test_cloud c;
+	const char *why;
+
+	if (!test_cloud_start(&c, kind, &why)) {
+		skip(name, why);
+		return;
+	}
+	test_opened(&c.options, name);
+	test_cloud_stop(&c);
+}
+
+/*
+ * A real server: FIRN_TEST_S3="NAME ENDPOINT BUCKET REGION KEY-ID SECRET";
+ * tests/storage starts those that it finds.
+ */
+static void
+test_real_s3(void)
+{
+	char spool[] = "/tmp/firn-test-spool-XXXXXX";
+	const char *env = getenv("FIRN_TEST_S3");
+	char *copy, *save = NULL, *f[6] = {NULL};
+	struct err e = ERR_INIT;
+
+	if (!env)
+		return;
+	copy = strdup(env);
+	for (size_t i = 0; i < ARRAY_LEN(f); i++)
+		f[i] = strtok_r(i ? NULL : copy, " ", &save);
+	if (ok(f[5] && mkdtemp(spool), "FIRN_TEST_S3 has six words")) {
+		const struct store_options o = {
+			.backend = "s3",
+			.spool = spool,
+			.url_ttl_s = 900,
+			.recheck_s = 60,
+			.s3 = {.endpoint = f[1],
+			       .bucket = f[2],
+			       .region = f[3],
+			       .key_id = f[4],
+			       .secret = f[5]},
+		};
+
+		test_opened(&o, f[0]);
+		ok(fs_remove_tree(spool, &e) == 0, "clean up %s", e.msg);
+	}
+	free(copy);
+}
+
+int
+main(void)
+{
+	const struct store_options floppy = {.backend = "floppy"};
+	struct store *st = store_mem_new();
+	struct err e = ERR_INIT;
+
+	if (getenv("FIRN_TEST_S3")) {
+		test_real_s3();
+		store_free(st);
+		return done_testing();
+	}
+	test_contract(st, "memory");
+	store_free(st);
+	test_filesystem();
+	test_fake_cloud(TEST_S3, "s3");
+	test_fake_cloud(TEST_S3_TOKEN, "s3 with a session token");
+	test_fake_cloud(TEST_GCS_KEY, "gcs with a key");
+	test_fake_cloud(TEST_GCS_PUBLIC, "gcs without a key");
+	ok(store_open(&floppy, &st, &e) < 0 && e.kind == ERR_INVALID,
+	   "no such backend: %s", e.msg);
 	return done_testing();
 }
