@@ -68,6 +68,7 @@ STORE_SRC := \
 	core/store/gcs_token.c \
 	core/store/known.c \
 	core/store/layout.c \
+	core/store/open.c \
 	core/store/sign.c \
 	core/store/store.c \
 	core/store/store_cloud.c \
@@ -392,7 +393,7 @@ $(B)/tests/test_forest: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_records: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_records: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_records: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_cache: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)

@@ -61,7 +61,6 @@ learn_manifest(const struct cache *c, const struct digest *d, bool *ret_found,
 	struct err bad = ERR_INIT;
 	uint64_t size = 0;
 
-	*ret_found = false;
 	if (store_has(c->store, d, ret_found, &size, e) < 0)
 		return -1;
 	if (!*ret_found || size > MANIFEST_MAX) {
@@ -106,10 +105,10 @@ find_manifest(const struct cache *c, const struct digest *d,
 		*ret_found = ret->media_type != NULL;
 	}
 	if (!*ret_found) {
-		if (depth == CACHE_NEAR)
-			return 0;
 		buf_clear(&blobs);
-		if (learn_manifest(c, d, ret_found, ret, &blobs, e) < 0)
+		if (is_there(c, d, depth, ret_found, e) < 0 ||
+		    (*ret_found &&
+		     learn_manifest(c, d, ret_found, ret, &blobs, e) < 0))
 			return -1;
 	} else if (is_there(c, d, depth, ret_found, e) < 0) {
 		return -1;

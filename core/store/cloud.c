@@ -160,9 +160,10 @@ attempt(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 	enum verdict v = UNWELL;
 
 	if (c->ops->send(c, call, a, e) < 0) {
-		if (e->kind == ERR_SYSTEM)
-			v = FINAL; /* our own disk */
-		else if (e->kind != ERR_STORAGE)
+		if (e->kind == ERR_SYSTEM || e->kind == ERR_INVALID)
+			v = FINAL; /* our own disk, or too large an answer */
+		if (e->kind != ERR_SYSTEM &&
+		    !(e->kind == ERR_INVALID && call->bounded))
 			e->kind = ERR_STORAGE;
 		if (!str_has_prefix(e->msg, "storage: "))
 			err_wrap(e, "storage: %s: can't %s", c->name,

@@ -42,6 +42,7 @@ struct cloud_call {
 	/* The body's digest in hex; NULL: it is hashed here, or has none. */
 	const char *payload;
 	size_t max_answer;
+	bool bounded; /* a larger answer is ERR_INVALID */
 	/*
 	 * Nobody waits for it but a build: try longer, and also while the
 	 * breaker is open.

@@ -153,6 +153,7 @@ gcs_get(struct cloud *c, const char *key, size_t max, bool *ret_found,
 		.query = {{"alt", "media"}},
 		.n_query = 1,
 		.max_answer = max > ANSWER_MAX ? max : ANSWER_MAX,
+		.bounded = true,
 	};
 
 	object_path(gcs_of(c), key, &path);

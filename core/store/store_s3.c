@@ -162,6 +162,7 @@ s3_get(struct cloud *c, const char *key, size_t max, bool *ret_found,
 		.what = "read",
 		.method = "GET",
 		.max_answer = max > ANSWER_MAX ? max : ANSWER_MAX,
+		.bounded = true,
 	};
 
 	path_of(s3_of(c), key, &path);

@@ -280,7 +280,7 @@ fail(const struct call *call, CURLcode code, struct err *e)
 			       "the file to be sent to %s can't be read",
 			       host.p);
 	if (call->too_large)
-		return err_set(e, ERR_UPSTREAM, "%s answers too much", host.p);
+		return err_set(e, ERR_INVALID, "%s answers too much", host.p);
 	/* Not libcurl's error buffer: it may quote what was received. */
 	return err_set(e, ERR_UPSTREAM, "%s: %s", host.p,
 		       curl_easy_strerror(code));

@@ -7,9 +7,9 @@
  * its status; trying again is the caller's, but for http_get.
  *
  * A client keeps its connections and may be used by any number of threads at
- * once. Failures are ERR_UPSTREAM: no answer, one that was cut short, or more
- * of it than was asked for. Their text names the host and nothing else of the
- * URL, whose query may be a secret.
+ * once. Failures are ERR_UPSTREAM (no answer, or one that was cut short) and
+ * ERR_INVALID (more of it than was asked for). Their text names the host and
+ * nothing else of the URL, whose query may be a secret.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -86,7 +86,8 @@ bool http_answer_header(const struct http_answer *a, const char *name,
  * GET a document of at most max bytes from an http, https or file URL; up to
  * five redirects, three attempts with a pause between them when the server
  * fails. ERR_NOT_FOUND for 404 and 410, and for a file that isn't there;
- * ERR_UPSTREAM otherwise. timeout_ms is for each attempt.
+ * ERR_INVALID for a larger one; ERR_UPSTREAM otherwise. timeout_ms is for each
+ * attempt.
  */
 MUST_CHECK int http_get(struct http *h, const char *url, size_t max,
 			uint64_t timeout_ms, struct buf *to, struct err *e);

@@ -323,19 +323,9 @@ store_mem_fail_write(struct store *st)
 void
 store_mem_remove(struct store *st, const struct digest *d)
 {
-	struct store_mem *m = mem_of(st);
-	char name[DIGEST_TEXT_CAP];
-	struct item *it;
+	struct err e = ERR_INIT;
 
-	digest_text(d, name);
-	(void)pthread_mutex_lock(&m->lock);
-	it = find(m, name);
-	if (it) {
-		free(it->name);
-		buf_release(&it->data);
-		*it = m->items.v[--m->items.n];
-	}
-	(void)pthread_mutex_unlock(&m->lock);
+	(void)!store_remove_blob(st, d, &e);
 }
 
 size_t

@@ -158,7 +158,7 @@ test_answers(struct http *h, struct fake *f)
 	ok(ask(h, f, "/gone", get, &a, &e) == 0 && a.status == 404,
 	   "any status is an answer");
 	get.max_answer = 4;
-	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_UPSTREAM,
+	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_INVALID,
 	   "more than was asked for is an error: %s", e.msg);
 	get.max_answer = 500;
 	ok(ask(h, f, "/short", get, &a, &e) < 0 && e.kind == ERR_UPSTREAM,

@@ -94,7 +94,11 @@ test_format(struct store *st)
 				    &e) == 0 &&
 		   found,
 	   "the record of an image");
-	is_str(text.p, "{\"manifest\":\"" A "\"}", "  and its text");
+	is_str(text.p,
+	       "{\"manifest\":\"" A "\",\"check\":\"sha256:"
+	       "2a4beb251426aa41988489fbe98121b15c45134813"
+	       "87bc6eae35fc4c87f134f4\"}",
+	       "  and its text");
 	buf_clear(&text);
 	ok(records_put_layer(st, &abc, &l, &e) == 0 &&
 		   store_get_record(st, "layers/" A_HEX, &found, &text, &e) ==
@@ -103,7 +107,10 @@ test_format(struct store *st)
 	   "the record of a layer");
 	is_str(text.p,
 	       "{\"digest\":\"" A "\",\"diffId\":\"" A
-	       "\",\"size\":5,\"compression\":\"gzip\"}",
+	       "\",\"size\":5,\"compression\":\"gzip\","
+	       "\"check\":\"sha256:"
+	       "b201642051f06f6b309d14927bccf73a478e57eee1847da24cc5bb794a24453"
+	       "a\"}",
 	       "  and its text");
 }
 
@@ -118,6 +125,8 @@ static const char *const bad_images[] = {
 	"{\"manifest\":\"" A "0\"}",
 	"{\"manifest\":{\"digest\":\"" A "\"}}",
 	"{\"manifest\":\"" A "\"",
+	"{\"manifest\":\"" A "\"}",
+	"{\"manifest\":\"" A "\",\"check\":\"" A "\"}",
 };
 
 static const char *const bad_layers[] = {
@@ -131,9 +140,30 @@ static const char *const bad_layers[] = {
 	"\",\"size\":\"5\",\"compression\":\"gzip\"}",
 	"{\"digest\":\"" A "\",\"diffId\":\"" A
 	"\",\"size\":5,\"compression\":\"lzma\"}",
+	"{\"digest\":\"" A "\",\"diffId\":\"" A
+	"\",\"size\":5,\"compression\":\"gzip\",\"check\":\"" A "\"}",
 	"{\"digest\":\"" A "\",\"diffId\":\"x\",\"size\":5,\"compression\":"
 	"\"gzip\"}",
 };
+
+/* A good record that got under another key's name says nothing. */
+static void
+test_moved(struct store *st)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct digest abc, other, got;
+	bool found = false;
+
+	digest_of("abc", 3, &abc);
+	digest_of("moved", 5, &other);
+	ok(store_get_record(st, "manifests/" A_HEX, &found, &text, &e) == 0 &&
+		   found,
+	   "a good record");
+	put_text(st, "manifests", &other, text.p, text.len);
+	ok(records_get_image(st, &other, &found, &got, &e) == 0 && !found,
+	   "  counts as absent under another key");
+}
 
 /* Run with standard error in a file, which the text is read from. */
 static int
@@ -179,7 +209,8 @@ test_huge(void)
 {
 	AUTO(mem) char *huge = xcalloc(1, STORE_RECORD_MAX + 2);
 	AUTO(buf) struct buf log = BUF_INIT;
-	const char *dir = tree_path("storage");
+	const struct store_options o = {.backend = "filesystem",
+					.path = tree_path("storage")};
 	struct store *st = NULL;
 	struct err e = ERR_INIT;
 	char hex[DIGEST_HEX_CAP];
@@ -190,7 +221,7 @@ test_huge(void)
 	digest_of("huge", 4, &key);
 	digest_hex(&key, hex);
 	tree_file(tree_path("storage/manifests/%s", hex), huge);
-	ok(store_open("filesystem", dir, &st, &e) == 0, "open %s", e.msg);
+	ok(store_open(&o, &st, &e) == 0, "open %s", e.msg);
 	ok(with_log(st, false, &key, &found, &log, &e) == 0 && !found,
 	   "a record that is too large counts as absent %s", e.msg);
 	ok(strstr(log.p, "record.damaged"), "  and is logged");
@@ -206,6 +237,7 @@ main(void)
 	test_image(st);
 	test_layer(st);
 	test_format(st);
+	test_moved(st);
 	for (size_t i = 0; i < ARRAY_LEN(bad_images); i++)
 		test_bad(st, false, bad_images[i], strlen(bad_images[i]));
 	for (size_t i = 0; i < ARRAY_LEN(bad_layers); i++)
