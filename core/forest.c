@@ -484,7 +484,7 @@ hand_over(struct grove *g, struct forest *ret)
 				 ? "/etc/ssl/certs/ca-bundle.crt"
 				 : NULL;
 	ret->path = find(g, "sbin") ? "/bin:/sbin:/usr/bin" : "/bin:/usr/bin";
-	assert(g->entries.n > 0); /* those of add_base */
+	assert(g->entries.v); /* add_base has made some */
 	memcpy(out, g->entries.v, g->entries.n * sizeof(*out));
 	qsort(out, g->entries.n, sizeof(*out), by_name);
 	ret->entries = out;

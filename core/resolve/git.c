@@ -21,8 +21,6 @@
 #define ASK_TIMEOUT_S 60u
 #define FETCH_TIMEOUT_S 900u
 
-extern char **environ;
-
 struct git {
 	const struct resolve_options *o;
 	const char *url;

@@ -116,7 +116,7 @@ decompress(struct buf *text, struct err *e)
 	AUTO(buf) struct buf path = BUF_INIT;
 	AUTO(fd) int fd = -1;
 	const char *tmp = getenv("TMPDIR");
-	struct proc_result r;
+	struct proc_result r = {.output = BUF_INIT};
 	int result;
 
 	if (fs_create_temp(tmp && tmp[0] ? tmp : "/tmp", &path, &fd, e) < 0)
@@ -400,7 +400,7 @@ count_local(struct popularity *to, struct err *e)
 {
 	static const char *const argv[] = {"nix-store", "--dump-db", NULL};
 	AUTO(arena) struct arena a = ARENA_INIT;
-	struct proc_result r;
+	struct proc_result r = {.output = BUF_INIT};
 	struct graph g;
 	int result;
 
