@@ -23,6 +23,7 @@
 struct err;
 struct job;
 struct manifest_info;
+struct members;
 struct nix;
 struct state;
 struct store;
@@ -38,6 +39,7 @@ struct builder {
 	struct assembler assembler;
 	struct key_settings settings;
 	struct counts counts;
+	struct members *members; /* NULL: blocks are not kept */
 	char pack_id[PACK_ID_CAP];
 };
 

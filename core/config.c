@@ -72,6 +72,29 @@ read_number(struct owned *o, const struct variable *v, const char *s,
 	return 0;
 }
 
+/* Bytes, perhaps with K, M, G or T behind: powers of 1024. */
+static int
+read_size(struct owned *o, const struct variable *v, const char *s,
+	  struct err *e)
+{
+	static const char units[] = "KMGT";
+	struct str digits = str_of(s);
+	const char *unit = digits.n > 0 && s[digits.n - 1]
+				   ? strchr(units, s[digits.n - 1])
+				   : NULL;
+	unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+	uint64_t n;
+
+	digits.n -= unit ? 1 : 0;
+	if (!str_to_u64(digits, v->max >> shift, &n))
+		return err_set(e, ERR_INVALID,
+			       "a size such as 500M or 20G is wanted, not "
+			       "\"%s\"",
+			       s);
+	*(uint64_t *)field(o, v) = n << shift;
+	return 0;
+}
+
 static int
 read_flag(struct owned *o, const struct variable *v, const char *s,
 	  struct err *e)
@@ -292,6 +315,8 @@ static const struct variable variables[] = {
 	{"FIRN_LAYER_BUDGET", NULL, "94", NUMBER(layer_budget, 1, 125)},
 	{"FIRN_LAYER_ALGORITHM", NULL, "firn", .read = read_algorithm},
 	{"FIRN_COMPRESSION", NULL, "gzip", .read = read_compression},
+	{"FIRN_MEMBER_CACHE", NULL, "0", .read = read_size, AT(member_cache),
+	 .max = (uint64_t)1 << 50},
 	{"FIRN_MAX_BUILDS", NULL, NULL, NUMBER(max_builds, 1, 1024)},
 	{"FIRN_MAX_QUEUE", NULL, "64", NUMBER(max_queue, 0, 100000)},
 	{"FIRN_PACK_THREADS", NULL, NULL, NUMBER(pack_threads, 1, 1024)},

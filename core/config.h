@@ -64,6 +64,7 @@ struct config {
 	uint64_t layer_budget;
 	enum layer_algorithm layer_algorithm;
 	struct compression compression;
+	uint64_t member_cache; /* bytes of packed blocks to keep; 0: none */
 
 	uint64_t max_builds;
 	uint64_t max_queue;

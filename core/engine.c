@@ -16,6 +16,7 @@
 #include "core/forest.h"
 #include "core/model/manifest.h"
 #include "core/nix.h"
+#include "core/pack/members.h"
 #include "core/resolve.h"
 #include "core/state.h"
 #include "core/store/store.h"
@@ -349,6 +350,23 @@ open_parts(struct engine *g, struct err *e)
 	return 0;
 }
 
+/* Packed blocks are kept only where the operator gives them room. */
+static void
+open_members(struct engine *g)
+{
+	const struct config *c = g->b.config;
+	AUTO(buf) struct buf dir = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (c->member_cache == 0)
+		return;
+	buf_printf(&dir, "%s/members", c->state_path);
+	if (members_open(dir.p, c->member_cache, &g->b.members, &e) < 0)
+		log_err(LOG_WARN, "members.none", &e);
+	else
+		pack_pool_use_members(g->b.assembler.pool, g->b.members);
+}
+
 int
 engine_open(const struct config *config, struct engine **ret, struct err *e)
 {
@@ -375,6 +393,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 	g->b.assembler.cache = &g->b.cache;
 	g->b.assembler.flights = flights_new();
 	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads);
+	open_members(g);
 	g->b.assembler.compression = config->compression;
 	g->b.assembler.threads = (unsigned)config->pack_threads;
 	g->jobs = jobs_new(&(struct jobs_options){
@@ -399,6 +418,7 @@ engine_free(struct engine *g)
 	}
 	if (g->b.assembler.pool)
 		pack_pool_free(g->b.assembler.pool);
+	members_free(g->b.members);
 	counts_release(&g->b.counts);
 	flights_free(g->b.assembler.flights);
 	nix_free(g->b.nix);
