@@ -98,11 +98,15 @@ closures_count_anywhere(const uint64_t *a, const uint64_t *b, size_t n)
 __attribute__((target("popcnt"))) static size_t
 count_popcnt(const uint64_t *a, const uint64_t *b, size_t n)
 {
-	size_t sum = 0;
+	int s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 
-	for (size_t i = 0; i < n; i++)
-		sum += (size_t)__builtin_popcountll(a[i] | b[i]);
-	return sum;
+	for (size_t i = 0; i < n; i += 4) {
+		s0 += __builtin_popcountll(a[i] | b[i]);
+		s1 += __builtin_popcountll(a[i + 1] | b[i + 1]);
+		s2 += __builtin_popcountll(a[i + 2] | b[i + 2]);
+		s3 += __builtin_popcountll(a[i + 3] | b[i + 3]);
+	}
+	return (size_t)(s0 + s1 + s2 + s3);
 }
 #endif
 
@@ -124,7 +128,7 @@ closures_build(struct arena *a, const struct graph *g, const size_t *order,
 	AUTO(mem) size_t *direct = xcalloc(g->n + 1, sizeof(*direct));
 	AUTO(mem) uint64_t *above = NULL;
 	size_t bits = g->n < CLOSURES_BITS ? g->n : CLOSURES_BITS;
-	size_t w = (bits + 63) / 64;
+	size_t w = (bits + 255) / 256 * 4;
 
 	above = xcalloc(g->n + 1, (w + 1) * sizeof(*above));
 	ret->words = w;

@@ -20,7 +20,7 @@ struct graph;
 #define CLOSURES_BITS (64 * CLOSURES_WORDS)
 
 struct closures {
-	size_t words;    /* of each set */
+	size_t words;    /* of each set, a multiple of four */
 	size_t bits;     /* drawn nodes */
 	uint64_t *below; /* g->n sets: what a node needs, and itself */
 	size_t *users;   /* how many nodes need it, itself among them */
