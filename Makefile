@@ -79,7 +79,9 @@ STORE_SRC := \
 
 CORE_SRC := \
 	core/assemble.c \
+	core/attach.c \
 	core/build.c \
+	core/build_forms.c \
 	core/cache.c \
 	core/config.c \
 	core/counts.c \
@@ -114,6 +116,7 @@ CORE_SRC := \
 FCGI_SRC := \
 	fcgi/accept.c \
 	fcgi/app.c \
+	fcgi/attached.c \
 	fcgi/listen.c \
 	fcgi/lists.c \
 	fcgi/park.c \
@@ -139,6 +142,7 @@ FIRN_SRC := \
 UNIT_TESTS := \
 	tests/unit/test_accept.c \
 	tests/unit/test_assemble.c \
+	tests/unit/test_attach.c \
 	tests/unit/test_base.c \
 	tests/unit/test_cache.c \
 	tests/unit/test_compression.c \
@@ -394,6 +398,10 @@ $(B)/tests/test_records: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_records: TEST_LIBS = -lcurl $(LIBS_BASE)
+$(B)/tests/test_attach: $(B)/tests/support/store_mem.o \
+	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
+	$(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_attach: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
 $(B)/tests/test_cache: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)

@@ -5,6 +5,7 @@
  *	name and tag -> revision -> image key ----------------> manifest?
  *	  -> evaluate -> output key ---------------------------> manifest?
  *	  -> realise -> closure -> forest, layer plan -> layers -> manifest
+ *	  -> SBOMs
  *
  * Each lookup that succeeds ends the build there. What is found by an output
  * key is remembered under the image key too.
@@ -17,10 +18,12 @@
 #include <time.h>
 
 #include "core/assemble.h"
+#include "core/attach.h"
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/build_impl.h"
 #include "core/cache.h"
 #include "core/config.h"
 #include "core/forest.h"
@@ -36,20 +39,6 @@
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
-
-/* One build, while it runs. */
-struct build {
-	struct builder *g;
-	struct job *job;
-	struct arena arena;
-	const struct order *order;
-	const struct platform *platform; /* the one that is being built */
-	struct revision revision;
-	struct digest image_key;
-	struct nix_watch watch;
-	size_t n_layers;
-	atomic_size_t layers_ready;
-};
 
 static uint64_t
 now_s(void)
@@ -231,10 +220,10 @@ cut_layers(struct build *b, const struct graph *g,
 	return 0;
 }
 
-static int
-put_manifest(struct build *b, const struct buf *text, const char *media_type,
-	     const struct digest *blobs, size_t n, struct manifest_info *ret,
-	     struct err *e)
+int
+build_put_manifest(struct build *b, const struct buf *text,
+		   const char *media_type, const struct digest *blobs, size_t n,
+		   struct manifest_info *ret, struct err *e)
 {
 	struct builder *g = b->g;
 
@@ -277,8 +266,8 @@ write_manifest(struct build *b, const struct cut *c, const struct forest *f,
 	for (size_t i = 0; i < c->n; i++)
 		blobs[i + 1] = c->described[i].layer.digest;
 	manifest_write(&in, &blobs[0], config.len, &manifest);
-	return put_manifest(b, &manifest, MEDIA_TYPE_MANIFEST, blobs, c->n + 1,
-			    ret, e);
+	return build_put_manifest(b, &manifest, MEDIA_TYPE_MANIFEST, blobs,
+				  c->n + 1, ret, e);
 }
 
 /* For the lists of tags, and tools that read the storage itself. */
@@ -323,7 +312,10 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 		return -1;
 	for (size_t i = 0; i < cut.n; i++)
 		cut.described[i].layer = layers[i];
-	return write_manifest(b, &cut, &forest, ret, e);
+	if (write_manifest(b, &cut, &forest, ret, e) < 0)
+		return -1;
+	attach_to_image(&b->attach, ret, outputs, &graph);
+	return 0;
 }
 
 static int
@@ -344,6 +336,8 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 			&root, e) < 0)
 		return -1;
 	r = find_by_outputs(b, &outputs, &key, &found, ret, e);
+	if (r == 0 && found)
+		attach_to_found(&b->attach, ret, &outputs);
 	if (r == 0 && !found) {
 		r = assemble(b, &outputs, ret, e);
 		if (r == 0)
@@ -390,11 +384,11 @@ build_has_nix(struct builder *g)
 	return there;
 }
 
+/* The packages that were asked for, as Nix means them. */
 static int
-build_image(struct build *b, struct manifest_info *ret, struct err *e)
+evaluate(struct build *b, struct nix_outputs *ret, struct err *e)
 {
 	struct builder *g = b->g;
-	struct nix_outputs outputs;
 	struct nix_request request = {
 		.source = &g->config->source,
 		.revision = &b->revision,
@@ -402,6 +396,36 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 		.packages = b->order->image.packages,
 		.n_packages = b->order->image.n_packages,
 	};
+
+	if (build_open_nix(g, e) < 0)
+		return -1;
+	b->attach.nix = g->nix;
+	job_set_progress(b->job, "evaluating");
+	if (find_tree(b, &request.tree, e) < 0)
+		return -1;
+	return nix_evaluate(g->nix, &b->arena, &request, &b->watch, ret, e);
+}
+
+/* For an image that was found by its key: made before there were SBOMs? */
+static void
+attach_late(struct build *b, const struct manifest_info *image)
+{
+	struct nix_outputs outputs;
+	struct err e = ERR_INIT;
+
+	if (!attach_is_needed(&b->attach, &image->digest))
+		return;
+	if (evaluate(b, &outputs, &e) < 0)
+		log_err(LOG_WARN, "sbom.failed", &e);
+	else
+		attach_to_found(&b->attach, image, &outputs);
+}
+
+int
+build_image(struct build *b, struct manifest_info *ret, struct err *e)
+{
+	struct builder *g = b->g;
+	struct nix_outputs outputs;
 	struct digest key;
 	bool found;
 
@@ -410,153 +434,18 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	if (cache_find_image(&g->cache, &b->image_key, CACHE_FAR, &found, ret,
 			     e) < 0)
 		return -1;
-	if (found)
+	if (found) {
+		attach_late(b, ret);
 		return 0;
-	if (build_open_nix(g, e) < 0)
+	}
+	if (evaluate(b, &outputs, e) < 0 ||
+	    find_by_outputs(b, &outputs, &key, &found, ret, e) < 0)
 		return -1;
-	job_set_progress(b->job, "evaluating");
-	if (find_tree(b, &request.tree, e) < 0)
-		return -1;
-	if (nix_evaluate(g->nix, &b->arena, &request, &b->watch, &outputs, e) <
-	    0)
-		return -1;
-	if (find_by_outputs(b, &outputs, &key, &found, ret, e) < 0)
-		return -1;
-	if (found)
+	if (found) {
+		attach_to_found(&b->attach, ret, &outputs);
 		return 0;
+	}
 	return realise(b, &outputs, &key, ret, e);
-}
-
-/* --- forms and indexes */
-
-/*
- * The Docker form of an image: found, or made from the OCI form. Where it
- * can't be made (zstd), the OCI form stands for it.
- */
-static int
-need_docker(struct build *b, const struct manifest_info *oci,
-	    struct manifest_info *ret, struct err *e)
-{
-	AUTO(buf) struct buf text = BUF_INIT, docker = BUF_INIT;
-	struct builder *g = b->g;
-	struct manifest_summary s;
-	struct err no = ERR_INIT;
-	struct digest key;
-	bool found;
-
-	key_form("docker", &oci->digest, &key);
-	if (cache_find_image(&g->cache, &key, CACHE_FAR, &found, ret, e) < 0)
-		return -1;
-	if (found)
-		return 0;
-	if (store_read(g->store, &oci->digest, MANIFEST_MAX, &text, e) < 0)
-		return -1;
-	*ret = *oci;
-	if (manifest_write_docker(text.p, text.len, &docker, &no) == 0) {
-		if (manifest_read(&b->arena, docker.p, docker.len, &s, e) < 0)
-			return -1;
-		if (put_manifest(b, &docker, s.media_type, s.blobs, s.n, ret,
-				 e) < 0)
-			return -1;
-	}
-	return cache_put_image(&g->cache, &key, &ret->digest, e);
-}
-
-/* One platform's image, in both forms. */
-static int
-build_platform(struct build *b, const struct platform *p,
-	       struct manifest_child *ret_oci,
-	       struct manifest_child *ret_docker, struct err *e)
-{
-	struct manifest_info oci, docker;
-
-	b->platform = p;
-	if (build_image(b, &oci, e) < 0 || need_docker(b, &oci, &docker, e) < 0)
-		return -1;
-	*ret_oci = (struct manifest_child){p, oci.digest, oci.size,
-					   oci.media_type};
-	*ret_docker = (struct manifest_child){p, docker.digest, docker.size,
-					      docker.media_type};
-	return 0;
-}
-
-static int
-put_index(struct build *b, enum manifest_form form,
-	  const struct manifest_child *children, size_t n, const char *missing,
-	  struct manifest_info *ret, struct err *e)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	struct digest *blobs = arena_alloc(&b->arena, n, sizeof(*blobs));
-
-	for (size_t i = 0; i < n; i++)
-		blobs[i] = children[i].digest;
-	manifest_write_index(form, children, n, missing, &text);
-	return put_manifest(b, &text,
-			    form == MANIFEST_OCI ? MEDIA_TYPE_INDEX
-						 : MEDIA_TYPE_DOCKER_LIST,
-			    blobs, n, ret, e);
-}
-
-/* May the image do without this platform? */
-static bool
-may_be_missing(const struct build *b, const struct err *e)
-{
-	return b->g->config->skip_missing &&
-	       (e->kind == ERR_NOT_FOUND || e->kind == ERR_DENIED);
-}
-
-/* Each platform's image, and the two indexes over them. */
-static int
-build_index(struct build *b, struct manifest_info *ret, struct err *e)
-{
-	const struct order *o = b->order;
-	struct manifest_child oci[CONFIG_PLATFORMS_MAX],
-		docker[CONFIG_PLATFORMS_MAX];
-	struct digest keys[CONFIG_PLATFORMS_MAX], key, form_key;
-	AUTO(buf) struct buf missing = BUF_INIT;
-	struct manifest_info list;
-	size_t n = 0;
-
-	for (size_t i = 0; i < o->n_platforms; i++) {
-		int r = build_platform(b, o->platforms[i], &oci[n], &docker[n],
-				       e);
-
-		keys[i] = b->image_key;
-		if (r == 0) {
-			n++;
-			continue;
-		}
-		if (!may_be_missing(b, e) ||
-		    (n == 0 && i + 1 == o->n_platforms))
-			return -1;
-		buf_printf(&missing, "%s%s/%s: %s", missing.len ? "; " : "",
-			   o->platforms[i]->os, o->platforms[i]->arch, e->msg);
-		err_clear(e);
-	}
-	if (put_index(b, MANIFEST_OCI, oci, n, missing.len ? missing.p : NULL,
-		      ret, e) < 0 ||
-	    put_index(b, MANIFEST_DOCKER, docker, n, NULL, &list, e) < 0)
-		return -1;
-	key_index(keys, o->n_platforms, b->g->config->skip_missing, &key);
-	key_form("docker", &ret->digest, &form_key);
-	if (cache_put_image(&b->g->cache, &form_key, &list.digest, e) < 0)
-		return -1;
-	return cache_put_image(&b->g->cache, &key, &ret->digest, e);
-}
-
-static int
-build_order(struct build *b, struct manifest_info *ret, struct err *e)
-{
-	struct manifest_child oci, docker;
-
-	if (resolve(b, e) < 0)
-		return -1;
-	if (b->order->n_platforms > 1)
-		return build_index(b, ret, e);
-	if (build_platform(b, b->order->platforms[0], &oci, &docker, e) < 0)
-		return -1;
-	*ret = (struct manifest_info){oci.digest, oci.size, oci.media_type};
-	return 0;
 }
 
 static void
@@ -579,7 +468,16 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 
 	b.watch.cancel = job_cancel_flag(j);
 	b.watch.on_line = log_line;
-	r = build_order(&b, ret, e);
+	b.attach = (struct attach){
+		.wanted = g->config->sbom,
+		.cache = &g->cache,
+		.watch = &b.watch,
+		.arena = &b.arena,
+		.name = o->image.name,
+	};
+	r = resolve(&b, e);
+	if (r == 0)
+		r = build_forms(&b, ret, e);
 	if (r == 0)
 		r = publish(&b, ret, e);
 	*ret_layers = b.n_layers;

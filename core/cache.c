@@ -198,3 +198,35 @@ cache_put_layer(const struct cache *c, const struct digest *key,
 		return -1;
 	return state_put_layer(c->state, key, l, e);
 }
+
+int
+cache_find_referrers(const struct cache *c, const struct digest *subject,
+		     bool whole, bool *ret_found, struct manifest_info *ret,
+		     struct err *e)
+{
+	bool near = false;
+	struct digest d;
+
+	if (state_get_referrers(c->state, subject, &near, &d, e) < 0)
+		return -1;
+	*ret_found = near;
+	if (!near &&
+	    records_get_referrers(c->store, subject, ret_found, &d, e) < 0)
+		return -1;
+	if (!*ret_found)
+		return 0;
+	if (cache_find_manifest(c, &d, whole, ret_found, ret, e) < 0)
+		return -1;
+	if (*ret_found && !near)
+		return state_put_referrers(c->state, subject, &d, e);
+	return 0;
+}
+
+int
+cache_put_referrers(const struct cache *c, const struct digest *subject,
+		    const struct digest *list, struct err *e)
+{
+	if (records_put_referrers(c->store, subject, list, e) < 0)
+		return -1;
+	return state_put_referrers(c->state, subject, list, e);
+}

@@ -62,4 +62,16 @@ MUST_CHECK int cache_find_manifest(const struct cache *c,
 				   bool *ret_found, struct manifest_info *ret,
 				   struct err *e);
 
+/*
+ * The index of what is attached to a manifest; with whole, when all of that
+ * is there.
+ */
+MUST_CHECK int cache_find_referrers(const struct cache *c,
+				    const struct digest *subject, bool whole,
+				    bool *ret_found, struct manifest_info *ret,
+				    struct err *e);
+MUST_CHECK int cache_put_referrers(const struct cache *c,
+				   const struct digest *subject,
+				   const struct digest *list, struct err *e);
+
 #endif

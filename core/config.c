@@ -317,6 +317,7 @@ static const struct variable variables[] = {
 	{"FIRN_COMPRESSION", NULL, "gzip", .read = read_compression},
 	{"FIRN_MEMBER_CACHE", NULL, "0", .read = read_size, AT(member_cache),
 	 .max = (uint64_t)1 << 50},
+	{"FIRN_SBOM", NULL, "1", .read = read_flag, AT(sbom)},
 	{"FIRN_MAX_BUILDS", NULL, NULL, NUMBER(max_builds, 1, 1024)},
 	{"FIRN_MAX_QUEUE", NULL, "64", NUMBER(max_queue, 0, 100000)},
 	{"FIRN_PACK_THREADS", NULL, NULL, NUMBER(pack_threads, 1, 1024)},

@@ -65,6 +65,7 @@ struct config {
 	enum layer_algorithm layer_algorithm;
 	struct compression compression;
 	uint64_t member_cache; /* bytes of packed blocks to keep; 0: none */
+	bool sbom;
 
 	uint64_t max_builds;
 	uint64_t max_queue;

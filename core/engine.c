@@ -201,6 +201,14 @@ engine_index_missing(struct engine *g, const struct digest *d, struct buf *to,
 }
 
 int
+engine_find_referrers(struct engine *g, const struct digest *subject,
+		      bool *ret_found, struct manifest_info *ret, struct err *e)
+{
+	return cache_find_referrers(&g->b.cache, subject, false, ret_found, ret,
+				    e);
+}
+
+int
 engine_locate(struct engine *g, const struct digest *d,
 	      struct store_location *ret, struct err *e)
 {

@@ -73,6 +73,15 @@ MUST_CHECK int engine_read_manifest(struct engine *g, const struct digest *d,
 MUST_CHECK int engine_index_missing(struct engine *g, const struct digest *d,
 				    struct buf *to, struct err *e);
 
+/*
+ * The index of what is attached to a manifest, a manifest like others.
+ * Absence is an answer, also for a digest that nobody knows.
+ */
+MUST_CHECK int engine_find_referrers(struct engine *g,
+				     const struct digest *subject,
+				     bool *ret_found, struct manifest_info *ret,
+				     struct err *e);
+
 /* Where a client gets a blob; ERR_NOT_FOUND when it isn't there. */
 MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
 			     struct store_location *ret, struct err *e);

@@ -79,15 +79,15 @@ put_digest(struct json_out *o, const char *key, const struct digest *d)
  * that stands under another's name, is told from a good one.
  */
 static void
-check_image(const struct digest *key, const struct digest *manifest,
-	    struct digest *ret)
+check_one(const char *kind, const struct digest *key,
+	  const struct digest *value, struct digest *ret)
 {
 	AUTO(hasher) struct hasher h;
 
 	hasher_init(&h);
-	hasher_field_str(&h, "manifests");
+	hasher_field_str(&h, kind);
 	hasher_field(&h, key->b, DIGEST_SIZE);
-	hasher_field(&h, manifest->b, DIGEST_SIZE);
+	hasher_field(&h, value->b, DIGEST_SIZE);
 	hasher_finish(&h, ret);
 }
 
@@ -118,45 +118,75 @@ has_check(const struct json *v, const char *kind, const struct digest *key,
 	return false;
 }
 
-int
-records_get_image(struct store *st, const struct digest *key, bool *ret_found,
-		  struct digest *ret, struct err *e)
+/* Records of one digest, which is called member. */
+static int
+get_one(struct store *st, const char *kind, const char *member,
+	const struct digest *key, bool *ret_found, struct digest *ret,
+	struct err *e)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	const struct json *v;
 	struct digest check;
 
 	*ret_found = false;
-	if (get(st, "manifests", key, &a, &v, e) < 0)
+	if (get(st, kind, key, &a, &v, e) < 0)
 		return -1;
 	if (!v)
 		return 0;
-	if (!get_digest(v, "manifest", ret)) {
-		warn_damaged("manifests", key, "it makes no sense");
+	if (!get_digest(v, member, ret)) {
+		warn_damaged(kind, key, "it makes no sense");
 		return 0;
 	}
-	check_image(key, ret, &check);
-	*ret_found = has_check(v, "manifests", key, &check);
+	check_one(kind, key, ret, &check);
+	*ret_found = has_check(v, kind, key, &check);
 	return 0;
 }
 
-int
-records_put_image(struct store *st, const struct digest *key,
-		  const struct digest *manifest, struct err *e)
+static int
+put_one(struct store *st, const char *kind, const char *member,
+	const struct digest *key, const struct digest *value, struct err *e)
 {
 	AUTO(json_out) struct json_out o = {.gen = NULL};
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct digest check;
 	char name[128];
 
-	check_image(key, manifest, &check);
+	check_one(kind, key, value, &check);
 	json_out_init(&o, &text);
 	json_object(&o);
-	put_digest(&o, "manifest", manifest);
+	put_digest(&o, member, value);
 	put_digest(&o, "check", &check);
 	json_object_end(&o);
-	name_of("manifests", key, name);
+	name_of(kind, key, name);
 	return store_put_record(st, name, text.p, text.len, e);
+}
+
+int
+records_get_image(struct store *st, const struct digest *key, bool *ret_found,
+		  struct digest *ret, struct err *e)
+{
+	return get_one(st, "manifests", "manifest", key, ret_found, ret, e);
+}
+
+int
+records_put_image(struct store *st, const struct digest *key,
+		  const struct digest *manifest, struct err *e)
+{
+	return put_one(st, "manifests", "manifest", key, manifest, e);
+}
+
+int
+records_get_referrers(struct store *st, const struct digest *subject,
+		      bool *ret_found, struct digest *ret, struct err *e)
+{
+	return get_one(st, "referrers", "index", subject, ret_found, ret, e);
+}
+
+int
+records_put_referrers(struct store *st, const struct digest *subject,
+		      const struct digest *list, struct err *e)
+{
+	return put_one(st, "referrers", "index", subject, list, e);
 }
 
 int

@@ -7,6 +7,7 @@
  * replicas on one bucket share and which outlive a lost database.
  *
  *	manifests/KEY   {"manifest":DIGEST,"check":..}
+ *	referrers/HEX   {"index":DIGEST,"check":..}
  *	layers/KEY      {"digest":..,"diffId":..,"size":N,"compression":..,
  *			 "check":..}
  *
@@ -28,6 +29,15 @@ MUST_CHECK int records_get_image(struct store *st, const struct digest *key,
 				 struct err *e);
 MUST_CHECK int records_put_image(struct store *st, const struct digest *key,
 				 const struct digest *manifest, struct err *e);
+
+/* The index of what is attached to a manifest. */
+MUST_CHECK int records_get_referrers(struct store *st,
+				     const struct digest *subject,
+				     bool *ret_found, struct digest *ret,
+				     struct err *e);
+MUST_CHECK int records_put_referrers(struct store *st,
+				     const struct digest *subject,
+				     const struct digest *list, struct err *e);
 
 MUST_CHECK int records_get_layer(struct store *st, const struct digest *key,
 				 bool *ret_found, struct layer *ret,

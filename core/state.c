@@ -32,6 +32,9 @@ static const char *const migrations[] = {
 	"CREATE TABLE tags ("
 	"  name TEXT NOT NULL, tag TEXT NOT NULL, manifest BLOB NOT NULL,"
 	"  PRIMARY KEY (name, tag)) WITHOUT ROWID;",
+
+	"CREATE TABLE referrers ("
+	"  subject BLOB PRIMARY KEY, list BLOB NOT NULL) WITHOUT ROWID;",
 };
 
 enum query {
@@ -46,6 +49,8 @@ enum query {
 	PUT_TAG,
 	LIST_TAGS,
 	LIST_IMAGES,
+	GET_REFERRERS,
+	PUT_REFERRERS,
 	CHECK,
 };
 
@@ -66,6 +71,8 @@ static const char *const queries[] = {
 		      " ORDER BY tag LIMIT ?2",
 	[LIST_IMAGES] = "SELECT DISTINCT name FROM tags WHERE name > ?1"
 			" ORDER BY name LIMIT ?2",
+	[GET_REFERRERS] = "SELECT list FROM referrers WHERE subject = ?1",
+	[PUT_REFERRERS] = "REPLACE INTO referrers VALUES (?1, ?2)",
 	[CHECK] = "SELECT count(*) FROM sqlite_schema",
 };
 
@@ -138,11 +145,12 @@ state_put_revision(struct state *st, const struct digest *key,
 	return db_run(s, e);
 }
 
-int
-state_get_image(struct state *st, const struct digest *key, bool *ret_found,
-		struct digest *ret, struct err *e)
+/* Tables of one digest for another. */
+static int
+get_digest(struct state *st, enum query q, const struct digest *key,
+	   bool *ret_found, struct digest *ret, struct err *e)
 {
-	sqlite3_stmt *s = db_begin(st->db, GET_IMAGE, e);
+	sqlite3_stmt *s = db_begin(st->db, q, e);
 	int r = 0;
 
 	*ret_found = false;
@@ -157,17 +165,45 @@ state_get_image(struct state *st, const struct digest *key, bool *ret_found,
 	return r;
 }
 
-int
-state_put_image(struct state *st, const struct digest *key,
-		const struct digest *manifest, struct err *e)
+static int
+put_digest(struct state *st, enum query q, const struct digest *key,
+	   const struct digest *value, struct err *e)
 {
-	sqlite3_stmt *s = db_begin(st->db, PUT_IMAGE, e);
+	sqlite3_stmt *s = db_begin(st->db, q, e);
 
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, key);
-	db_bind_digest(s, 2, manifest);
+	db_bind_digest(s, 2, value);
 	return db_run(s, e);
+}
+
+int
+state_get_image(struct state *st, const struct digest *key, bool *ret_found,
+		struct digest *ret, struct err *e)
+{
+	return get_digest(st, GET_IMAGE, key, ret_found, ret, e);
+}
+
+int
+state_put_image(struct state *st, const struct digest *key,
+		const struct digest *manifest, struct err *e)
+{
+	return put_digest(st, PUT_IMAGE, key, manifest, e);
+}
+
+int
+state_get_referrers(struct state *st, const struct digest *subject,
+		    bool *ret_found, struct digest *ret, struct err *e)
+{
+	return get_digest(st, GET_REFERRERS, subject, ret_found, ret, e);
+}
+
+int
+state_put_referrers(struct state *st, const struct digest *subject,
+		    const struct digest *list, struct err *e)
+{
+	return put_digest(st, PUT_REFERRERS, subject, list, e);
 }
 
 static int

@@ -64,6 +64,15 @@ MUST_CHECK int state_put_manifest(struct state *st, const struct digest *d,
 				  const struct digest *blobs, size_t n,
 				  struct err *e);
 
+/* Subjects to the index of what is attached to them. */
+MUST_CHECK int state_get_referrers(struct state *st,
+				   const struct digest *subject,
+				   bool *ret_found, struct digest *ret,
+				   struct err *e);
+MUST_CHECK int state_put_referrers(struct state *st,
+				   const struct digest *subject,
+				   const struct digest *list, struct err *e);
+
 /*
  * What has been built under which name: image names and their tags, for the
  * lists that clients ask for. Names come sorted by bytes, those after last

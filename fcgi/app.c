@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/engine.h"
 #include "core/sys/log.h"
+#include "fcgi/attached.h"
 #include "fcgi/lists.h"
 #include "fcgi/registry.h"
 #include "fcgi/site.h"
@@ -27,7 +28,7 @@ static const struct {
 	[ROUTE_MANIFEST] = {registry_manifest, LOG_INFO},
 	[ROUTE_BLOB] = {registry_blob, LOG_DEBUG},
 	[ROUTE_TAGS] = {lists_tags, LOG_INFO},
-	[ROUTE_REFERRERS] = {registry_referrers, LOG_INFO},
+	[ROUTE_REFERRERS] = {attached_list, LOG_INFO},
 	[ROUTE_CATALOG] = {lists_catalog, LOG_INFO},
 	[ROUTE_HEALTH] = {site_health, LOG_DEBUG},
 	[ROUTE_READY] = {site_ready, LOG_DEBUG},

@@ -22,7 +22,6 @@
 #include "core/base/buf.h"
 #include "core/base/digest.h"
 #include "core/base/err.h"
-#include "core/base/json.h"
 #include "core/config.h"
 #include "core/engine.h"
 #include "core/model/image.h"
@@ -266,6 +265,27 @@ send_to_wait(struct exchange *x)
 	return true;
 }
 
+/*
+ * For clients that know no referrers: the same index under a tag (OCI
+ * distribution specification 1.1, "Referrers Tag Schema").
+ */
+static bool
+attached_by_tag(struct app *a, struct exchange *x)
+{
+	struct manifest_info info;
+	struct err e = ERR_INIT;
+	struct digest subject;
+	bool found = false;
+
+	if (route_tag_subject(x->route.tag, &subject) &&
+	    engine_find_referrers(a->engine, &subject, &found, &info, &e) < 0)
+		return app_fail(x, &e, FAULT_TAG, FAULT_NO_MANIFEST);
+	if (found)
+		return send_manifest(a, x, &info);
+	return fail_with(x, FAULT_NO_MANIFEST,
+			 "nothing is attached to this image");
+}
+
 static bool
 manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 {
@@ -278,8 +298,7 @@ manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 	if (x->job)
 		return follow_job(a, x, why);
 	if (route_tag_is_probe(x->route.tag))
-		return fail_with(x, FAULT_NO_MANIFEST,
-				 "nothing is attached to this image");
+		return attached_by_tag(a, x);
 	accept_read(x->request.accept, &accept);
 	if (image_parse(&x->arena, x->route.name, &image, &e) < 0 ||
 	    engine_find(a->engine, &image, x->route.tag, &accept, &found, &info,
@@ -356,28 +375,5 @@ registry_blob(struct app *a, struct exchange *x, enum wake why)
 		r->has_size = true;
 		r->size = at.size;
 	}
-	return true;
-}
-
-/* Nothing refers to anything: an empty index, never 404. */
-bool
-registry_referrers(struct app *a, struct exchange *x, enum wake why)
-{
-	AUTO(json_out) struct json_out o = {.gen = NULL};
-
-	(void)a;
-	(void)why;
-	response_start_json(&x->response, INDEX_TYPE);
-	if (x->route.query.artifact_type)
-		response_header(&x->response, "OCI-Filters-Applied",
-				"artifactType");
-	json_out_init(&o, &x->response.body);
-	json_object(&o);
-	json_knum(&o, "schemaVersion", 2);
-	json_kstr(&o, "mediaType", INDEX_TYPE);
-	json_key(&o, "manifests");
-	json_array(&o);
-	json_array_end(&o);
-	json_object_end(&o);
 	return true;
 }

@@ -13,7 +13,6 @@
 app_handler registry_base;
 app_handler registry_manifest;
 app_handler registry_blob;
-app_handler registry_referrers;
 app_handler registry_none;
 
 #endif

@@ -183,6 +183,15 @@ route_tag_is_probe(const char *tag)
 	return is_lower_hex((struct str){hex, 64}) && !is_alnum(hex[64]);
 }
 
+bool
+route_tag_subject(const char *tag, struct digest *ret)
+{
+	static const char head[] = "sha256-";
+
+	return str_has_prefix(tag, head) &&
+	       digest_parse_hex(str_of(tag + sizeof(head) - 1), ret);
+}
+
 /* The reference of a manifest, and what follows a verb. */
 static int
 read_reference(struct route *r, struct arena *a, struct str ref,

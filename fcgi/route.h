@@ -105,4 +105,7 @@ char *route_hop(struct arena *a, const struct route *r, uint64_t w);
  */
 bool route_tag_is_probe(const char *tag);
 
+/* The subject that such a tag is for, when it is for its referrers. */
+bool route_tag_subject(const char *tag, struct digest *ret);
+
 #endif

@@ -320,6 +320,12 @@ fs_stat_file(const char *path, bool *ret_found, uint64_t *ret_size,
 	return 0;
 }
 
+bool
+fs_exists(const char *path)
+{
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int
 by_bytes(const void *a, const void *b)
 {

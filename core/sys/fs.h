@@ -74,6 +74,9 @@ MUST_CHECK int fs_remove_tree(const char *path, struct err *e);
 MUST_CHECK int fs_stat_file(const char *path, bool *ret_found,
 			    uint64_t *ret_size, struct err *e);
 
+/* Is there something, of whatever kind? False also when nobody can tell. */
+bool fs_exists(const char *path);
+
 /*
  * The names in a directory in byte order, without . and .. ; free each and
  * the array with fs_names_free.

@@ -98,6 +98,8 @@ static const struct {
 	{"FIRN_MEMBER_CACHE=20X", "such as 500M"},
 	{"FIRN_MEMBER_CACHE=G", "such as 500M"},
 	{"FIRN_MEMBER_CACHE=99999T", "such as 500M"},
+	{"FIRN_SBOM=0", NULL},
+	{"FIRN_SBOM=yes", "0 or 1"},
 	{"FIRN_MAX_BUILDS=3", NULL},
 	{"FIRN_MAX_BUILDS=0", "from 1"},
 	{"FIRN_MAX_QUEUE=0", NULL},
@@ -207,6 +209,7 @@ test_defaults(void)
 	is_u64(c->threads, 32, "FIRN_THREADS");
 	ok(c->layer_algorithm == LAYERS_FIRN, "FIRN_LAYER_ALGORITHM");
 	ok(c->compression.kind == COMPRESSION_GZIP, "FIRN_COMPRESSION");
+	ok(c->sbom, "FIRN_SBOM");
 	ok(c->log_level == LOG_INFO, "FIRN_LOG_LEVEL");
 	ok(c->max_builds >= 1 && c->pack_threads >= 1, "as many as cores");
 	ok(c->n_platforms == 1 && c->platforms[0] == platform_host(),

@@ -114,6 +114,31 @@ test_format(struct store *st)
 	       "  and its text");
 }
 
+/* Of the same text, but for its name, another record with another checksum. */
+static void
+test_referrers(struct store *st)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct digest abc, got;
+	bool found = true;
+
+	digest_of("abc", 3, &abc);
+	ok(records_get_referrers(st, &abc, &found, &got, &e) == 0 && !found,
+	   "nothing is attached");
+	ok(records_put_referrers(st, &abc, &abc, &e) == 0 &&
+		   records_get_referrers(st, &abc, &found, &got, &e) == 0 &&
+		   found && digest_eq(&got, &abc),
+	   "what is attached is found again");
+	found = false;
+	ok(store_get_record(st, "referrers/" A_HEX, &found, &text, &e) == 0 &&
+		   found && str_has_prefix(text.p, "{\"index\":\"" A "\","),
+	   "  in its record");
+	put_text(st, "manifests", &abc, text.p, text.len);
+	ok(records_get_image(st, &abc, &found, &got, &e) == 0 && !found,
+	   "  which is none of an image");
+}
+
 static const char *const bad_images[] = {
 	"",
 	"{",
@@ -238,6 +263,7 @@ main(void)
 	test_layer(st);
 	test_format(st);
 	test_moved(st);
+	test_referrers(st);
 	for (size_t i = 0; i < ARRAY_LEN(bad_images); i++)
 		test_bad(st, false, bad_images[i], strlen(bad_images[i]));
 	for (size_t i = 0; i < ARRAY_LEN(bad_layers); i++)

@@ -22,6 +22,10 @@
 	"sha256:" \
 	"0000000000000000000000000000000000000000000000000000000000000000"
 
+/* What the fake engine has something attached to. */
+#define SUBJECT \
+	"a9491f4c1bf7b0cffbadcba2db8f028e4b3f2867cb59e1f3a0bc1968f3c51242"
+
 static struct app app;
 static struct server_app ops;
 
@@ -184,6 +188,42 @@ test_pages(void)
 	status("GET", "/v2/_catalog?n=2&last=b", "", &text);
 	ok(has(&text, "{\"repositories\":[\"c\"]}"), "the second");
 	ok(!strstr(text.p, "Link:"), "... is the last");
+}
+
+static void
+test_referrers(void)
+{
+	static const char api[] = "/v2/a/referrers/sha256:" SUBJECT;
+	static const char tag[] = "/v2/a/manifests/sha256-" SUBJECT;
+	AUTO(buf) struct buf all = BUF_INIT, text = BUF_INIT;
+	AUTO(arena) struct arena a = ARENA_INIT;
+	const char *digest;
+
+	is_u64(status("GET", api, "", &all), 200, "what is attached");
+	ok(has(&all, "\"artifactType\":\"a/b\"") &&
+		   has(&all, "\"artifactType\":\"c/d+e\""),
+	   "... is listed");
+	ok(has(&all, "Content-Type: application/vnd.oci.image.index.v1+json\r"),
+	   "... in an index");
+	ok(!strstr(all.p, "OCI-Filters-Applied"), "... without a filter");
+	status("GET", arena_printf(&a, "%s?artifactType=c/d%%2Be", api), "",
+	       &text);
+	ok(has(&text, "OCI-Filters-Applied: artifactType") &&
+		   has(&text, "c/d+e") && !strstr(text.p, "a/b"),
+	   "one type of it");
+	status("GET", arena_printf(&a, "%s?artifactType=x", api), "", &text);
+	ok(has(&text, "\"manifests\":[]"), "a type that isn't there");
+	is_u64(status("HEAD", api, "", &text), 200, "HEAD");
+
+	is_u64(status("GET", tag, "", &text), 200, "the same by tag");
+	is_str(strstr(text.p, "\r\n\r\n"), strstr(all.p, "\r\n\r\n"),
+	       "... is the same");
+	digest = header(&a, &text, "Docker-Content-Digest");
+	is_u64(status("GET", arena_printf(&a, "/v2/a/blobs/%s", digest), "",
+		      NULL),
+	       200, "... and is there by digest");
+	is_u64(status("GET", arena_printf(&a, "%s.sig", tag), "", NULL), 404,
+	       "a signature's tag is none of it");
 }
 
 static void
@@ -468,6 +508,7 @@ main(void)
 	ops = app_ops(&app);
 	test_answers();
 	test_pages();
+	test_referrers();
 	test_digest();
 	test_keeping();
 	test_ends();

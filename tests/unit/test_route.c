@@ -198,11 +198,21 @@ test_hop(void)
 static void
 test_probes(void)
 {
+	char hex[DIGEST_HEX_CAP];
+	struct digest subject;
+
 	ok(route_tag_is_probe("sha256-" HEX64 ".sig"), "a signature's tag");
 	ok(route_tag_is_probe("sha256-" HEX64), "a referrers tag");
 	ok(!route_tag_is_probe("sha256-" HEX64 "0"), "a longer hex number");
 	ok(!route_tag_is_probe("sha256-0123"), "a shorter one");
 	ok(!route_tag_is_probe("nixos-25.05"), "a channel");
+	ok(route_tag_subject("sha256-" HEX64, &subject), "its subject");
+	digest_hex(&subject, hex);
+	is_str(hex, HEX64, "... is the digest");
+	ok(!route_tag_subject("sha256-" HEX64 ".sig", &subject) &&
+		   !route_tag_subject("sha256-0123", &subject) &&
+		   !route_tag_subject("latest", &subject),
+	   "other tags have none");
 }
 
 static void

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_BUILD_IMPL_H
+#define FIRN_BUILD_IMPL_H
+
+/* What build.c and build_forms.c share; for them alone. */
+#include <stdatomic.h>
+
+#include "core/attach.h"
+#include "core/base/arena.h"
+#include "core/build.h"
+#include "core/model/source.h"
+#include "core/nix.h"
+
+struct buf;
+
+/* One build, while it runs. */
+struct build {
+	struct builder *g;
+	struct job *job;
+	struct arena arena;
+	const struct order *order;
+	const struct platform *platform; /* the one that is being built */
+	struct revision revision;
+	struct digest image_key;
+	struct nix_watch watch;
+	struct attach attach;
+	size_t n_layers;
+	atomic_size_t layers_ready;
+};
+
+/*
+ * One platform's image, b->platform's: found or built, in OCI's form. Sets
+ * b->image_key.
+ */
+MUST_CHECK int build_image(struct build *b, struct manifest_info *ret,
+			   struct err *e);
+
+/* Store a manifest that needs these n blobs, and remember it. */
+MUST_CHECK int build_put_manifest(struct build *b, const struct buf *text,
+				  const char *media_type,
+				  const struct digest *blobs, size_t n,
+				  struct manifest_info *ret, struct err *e);
+
+/*
+ * All that was ordered, each image in each form, and the indexes. *ret is
+ * the OCI form of what the order's name stands for.
+ */
+MUST_CHECK int build_forms(struct build *b, struct manifest_info *ret,
+			   struct err *e);
+
+#endif
