@@ -588,6 +588,11 @@ $(B)/tests/bench/floor: $(B)/tests/bench/floor.o $(LIB_PACK) $(LIB_SYS) \
 	$(LIB_BASE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_BASE)
 
+# The Nix side against the Nix of four Debian releases; needs root.
+.PHONY: test-nix-versions
+test-nix-versions: $(B)/tests/test_nix
+	TEST_NIX=$(abspath $<) tests/nix/versions $(SUITES)
+
 .PHONY: clean
 clean:
 	rm -rf build

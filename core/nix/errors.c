@@ -23,12 +23,8 @@ nix_store_named(const struct nix_run *r)
 	return dir ? dir : "/nix/store";
 }
 
-/*
- * What Nix itself says, without the end of a builder's log that it quotes:
- * that is anybody's text.
- */
-static void
-own_words(struct buf *to, const struct buf *error)
+void
+nix_own_words(struct buf *to, const struct buf *error)
 {
 	static const char *const quotes[] = {"log lines:", "Last log",
 					     "For full logs", "last log"};
@@ -48,7 +44,7 @@ void
 nix_words(struct buf *to, const struct nix_report *rep)
 {
 	for (size_t i = 0; i < rep->n_errors; i++)
-		own_words(to, &rep->errors[i]);
+		nix_own_words(to, &rep->errors[i]);
 }
 
 void
@@ -159,9 +155,13 @@ bool
 nix_was_collected(const struct nix_run *r)
 {
 	static const char *const signs[] = {
-		"is not valid",           "does not exist in the Nix store",
-		".drv: No such file",     ".drv': No such file",
-		"cannot read derivation", "missing derivation",
+		"is not valid",
+		"does not exist in the Nix store",
+		".drv: No such file",
+		".drv': No such file",
+		"cannot read derivation",
+		"missing derivation",
+		"failed to obtain derivation",
 	};
 
 	if (r->timed_out)

@@ -52,6 +52,11 @@ struct nix_rule {
 /* The first rule whose needle is in the text, or NULL. */
 const struct nix_rule *nix_match(const struct nix_rule *rules, size_t n,
 				 const char *text);
+/*
+ * What Nix itself says in an error, without the end of a builder's log that
+ * it quotes: that is anybody's text.
+ */
+void nix_own_words(struct buf *to, const struct buf *error);
 /* All errors, without what they quote of builders' logs. */
 void nix_words(struct buf *to, const struct nix_report *rep);
 /* The first line that says something, cut to what a message can hold. */

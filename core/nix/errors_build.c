@@ -142,13 +142,9 @@ fail_build(const struct nix_run *r, const struct build_rule *rule,
 	const char *at = strstr(words, rule->needle);
 	const struct buf *log;
 	struct str s;
-	const char *line = at;
 
-	/* The message that the needle is in names the derivation. */
-	while (line > words && line[-1] != '\n')
-		line--;
-	if (find_drv(line, nix_store_named(r), &s) ||
-	    find_drv(words, nix_store_named(r), &s)) {
+	if (find_drv(words, nix_store_named(r), &s) ||
+	    find_drv(r->report->tail.p, nix_store_named(r), &s)) {
 		buf_add(&drv, s.p, s.n);
 		nix_text_package(&name, s.p, s.n);
 	} else {
@@ -191,6 +187,26 @@ fail_build(const struct nix_run *r, const struct build_rule *rule,
 	return -1;
 }
 
+/*
+ * -1 when one of the errors says why a build failed, else 0. That error names
+ * the derivation; others may name those that need it.
+ */
+static int
+fail_builder(const struct nix_run *r, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(build_rules); i++) {
+		for (size_t k = 0; k < r->report->n_errors; k++) {
+			AUTO(buf) struct buf words = BUF_INIT;
+
+			nix_own_words(&words, &r->report->errors[k]);
+			if (strstr(words.p, build_rules[i].needle))
+				return fail_build(r, &build_rules[i], words.p,
+						  e);
+		}
+	}
+	return 0;
+}
+
 static const struct nix_rule cache_rules[] = {
 	{"is not signed by any of the keys", ERR_UPSTREAM,
 	 "a binary cache's signatures are not accepted (trusted-public-keys)"},
@@ -205,6 +221,7 @@ static bool
 needs_building(const char *words)
 {
 	return strcasestr(words, "unable to start any build") ||
+	       strstr(words, "local builds are disabled") ||
 	       strstr(words, "neither local builds") ||
 	       strstr(words, "don't know how to build");
 }
@@ -252,9 +269,8 @@ nix_fail_realise(const struct nix_run *r, struct err *e)
 	}
 	if (nix_fail_anywhere(r, words.p, e) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(build_rules); i++)
-		if (strstr(words.p, build_rules[i].needle))
-			return fail_build(r, &build_rules[i], words.p, e);
+	if (fail_builder(r, e) < 0)
+		return -1;
 	if (needs_building(words.p))
 		return fail_needs_building(r, words.p, e);
 	rule = nix_match(cache_rules, ARRAY_LEN(cache_rules), words.p);

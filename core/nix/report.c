@@ -35,6 +35,7 @@ nix_report_new(const struct nix_watch *watch)
 		buf_init(&rep->errors[i]);
 	buf_init(&rep->caches);
 	buf_init(&rep->tail);
+	buf_init(&rep->log);
 	return rep;
 }
 
@@ -55,6 +56,7 @@ nix_report_free(struct nix_report *rep)
 		buf_release(&rep->errors[i]);
 	buf_release(&rep->caches);
 	buf_release(&rep->tail);
+	buf_release(&rep->log);
 	for (size_t i = 0; i < rep->builds.n; i++)
 		build_release(&rep->builds.v[i]);
 	vec_release(&rep->builds);
@@ -149,6 +151,54 @@ is_about_cache(const char *s)
 	       strstr(s, "binary cache");
 }
 
+/*
+ * How Nix 2.3 begins a line that says why a build failed; its error at the
+ * end says only that it did. A builder may write such a line too, and then
+ * tells a tale of itself.
+ */
+static bool
+is_reason(const char *s)
+{
+	static const char *const starts[] = {
+		"builder for '",   "building of '", "hash mismatch",
+		"cycle detected",  "cannot build",  "output path '",
+		"killing process",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+		if (str_has_prefix(s, starts[i]))
+			return true;
+	return false;
+}
+
+/* Other lines of Nix's own, between those of builders. */
+static bool
+is_nixs(const char *s)
+{
+	static const char *const starts[] = {
+		"error: ",         "warning: ",     "building '/",
+		"copying path '",  "downloading '", "these derivations",
+		"this derivation", "these paths",   "  /",
+		"GC Warning:",     "note: ",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+		if (str_has_prefix(s, starts[i]))
+			return true;
+	return false;
+}
+
+static void
+add_to_error(struct nix_report *rep, const struct buf *line)
+{
+	struct buf *last = &rep->errors[rep->n_errors - 1];
+
+	if (last->len + line->len >= ERROR_MAX)
+		return;
+	buf_addc(last, '\n');
+	buf_add(last, line->p, line->len);
+}
+
 /* A line in plain text: all of them in Nix 2.3, some in any version. */
 static void
 take_plain(struct nix_report *rep, const char *line, size_t n)
@@ -161,21 +211,16 @@ take_plain(struct nix_report *rep, const char *line, size_t n)
 	if (str_has_prefix(text.p, "error: ")) {
 		add_error(rep, text.p + 7, text.len - 7);
 		rep->in_error = true;
-	} else if (str_has_prefix(text.p, "builder for '") ||
-		   (str_has_prefix(text.p, "building of '") &&
-		    strstr(text.p, "timed out"))) {
-		/* Nix 2.3 names the one that failed in a line of its own. */
+	} else if (is_reason(text.p)) {
 		add_error(rep, text.p, text.len);
-		rep->in_error = false;
+		/* Both hashes follow. */
+		rep->in_error = str_has_prefix(text.p, "hash mismatch");
 	} else if (rep->in_error && rep->n_errors > 0) {
-		struct buf *last = &rep->errors[rep->n_errors - 1];
-
-		if (last->len + text.len < ERROR_MAX) {
-			buf_addc(last, '\n');
-			buf_add(last, text.p, text.len);
-		}
+		add_to_error(rep, &text);
 	} else if (is_about_cache(text.p)) {
 		tail_add(&rep->caches, text.p, text.len);
+	} else if (!is_nixs(text.p)) {
+		tail_add(&rep->log, text.p, text.len);
 	}
 	tell(rep, NULL, text.p, text.len);
 }
@@ -385,7 +430,7 @@ nix_report_log(const struct nix_report *rep, const char *drv)
 	for (size_t i = rep->builds.n; drv && i > 0; i--)
 		if (strcmp(rep->builds.v[i - 1].drv, drv) == 0)
 			return &rep->builds.v[i - 1].tail;
-	return &rep->tail;
+	return rep->builds.n == 0 && rep->log.len > 0 ? &rep->log : &rep->tail;
 }
 
 const char *

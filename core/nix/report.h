@@ -46,6 +46,7 @@ struct nix_report {
 	bool in_error;     /* plain text that follows is part of the last */
 	struct buf caches; /* what was said of caches that don't answer */
 	struct buf tail;   /* the end of all that was said */
+	struct buf log;    /* of that, what is not Nix's: plain text only */
 	struct {
 		VEC(struct nix_build);
 	} builds;

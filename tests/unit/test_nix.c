@@ -25,6 +25,7 @@
 
 #define PKGS "tests/pkgs"
 #define SYSTEM "x86_64-linux"
+#define DAEMON_SOCKET "/nix/var/nix/daemon-socket/socket"
 
 static char dir[] = "/tmp/firn-test-nix-XXXXXX";
 
@@ -286,8 +287,7 @@ static const struct failure failures[] = {
 	 "always throws",
 	 NULL},
 	{"aborting", ERR_BUILD, "this package aborts", NULL},
-	{"asserting", ERR_BUILD, "asserting can't be evaluated: assertion",
-	 NULL},
+	{"asserting", ERR_BUILD, "asserting can't be evaluated: ", NULL},
 	{"missingattr", ERR_BUILD, "attribute 'doesNotExist' missing", NULL},
 	{"typeerror", ERR_BUILD, "typeerror can't be evaluated: cannot add",
 	 NULL},
@@ -312,7 +312,7 @@ static const struct failure failures[] = {
 	{"forking", ERR_BUILD, "building forking-1.0 failed", NULL},
 	{"loudfailing", ERR_BUILD, "log ends: line 200000 of",
 	 "line 199990 of"},
-	{"longline", ERR_BUILD, "log ends: red", NULL},
+	{"longline", ERR_BUILD, "building long-line-1.0 failed", NULL},
 	{"nooutput", ERR_BUILD, "no-output-1.0: the build ended without", NULL},
 	{"specialfile", ERR_BUILD, "special-file-1.0: the build left what",
 	 NULL},
@@ -677,6 +677,16 @@ test_no_daemon(void)
 	struct result r;
 	struct nix *n;
 
+	if (access(DAEMON_SOCKET, F_OK) == 0) {
+		n = open_with(&o);
+		if (n && !nix_at_least(n, 2, 4)) {
+			skip("no daemon", "Nix 2.3 knows one socket, and there "
+					  "is a daemon behind it");
+			nix_free(n);
+			return;
+		}
+		nix_free(n);
+	}
 	buf_adds(&saved, remote ? remote : "");
 	(void)setenv("NIX_REMOTE", "daemon", 1);
 	(void)setenv("NIX_DAEMON_SOCKET_PATH", "/no/such/socket", 1);
