@@ -304,6 +304,9 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 	if (cut_layers(b, &graph, outputs, &forest, &cut, e) < 0)
 		return -1;
 	b->n_layers = cut.n;
+	/* What is learnt here is used when the operator says so (popcount). */
+	if (state_add_usage(g->state, &graph, e) < 0)
+		return -1;
 	job_set_progress(b->job, "packing %zu layers", cut.n);
 	layers = arena_alloc(&b->arena, cut.n, sizeof(*layers));
 	if (assemble_layers(&g->assembler, cut.layers, cut.n,

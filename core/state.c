@@ -8,9 +8,12 @@
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/db.h"
+#include "core/model/graph.h"
 #include "core/model/layers.h"
+#include "core/model/popularity.h"
 
 /*
  * Step i makes version i + 1 out of version i. Steps are only ever added:
@@ -35,6 +38,9 @@ static const char *const migrations[] = {
 
 	"CREATE TABLE referrers ("
 	"  subject BLOB PRIMARY KEY, list BLOB NOT NULL) WITHOUT ROWID;",
+
+	"CREATE TABLE usage ("
+	"  name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 enum query {
@@ -51,6 +57,8 @@ enum query {
 	LIST_IMAGES,
 	GET_REFERRERS,
 	PUT_REFERRERS,
+	ADD_USAGE,
+	GET_USAGE,
 	CHECK,
 };
 
@@ -73,6 +81,10 @@ static const char *const queries[] = {
 			" ORDER BY name LIMIT ?2",
 	[GET_REFERRERS] = "SELECT list FROM referrers WHERE subject = ?1",
 	[PUT_REFERRERS] = "REPLACE INTO referrers VALUES (?1, ?2)",
+	[ADD_USAGE] = "INSERT INTO usage SELECT DISTINCT value, 1"
+		      " FROM json_each(?1) WHERE true"
+		      " ON CONFLICT (name) DO UPDATE SET count = count + 1",
+	[GET_USAGE] = "SELECT name, count FROM usage",
 	[CHECK] = "SELECT count(*) FROM sqlite_schema",
 };
 
@@ -367,6 +379,44 @@ state_list_images(struct state *st, const char *last, size_t max,
 	sqlite3_stmt *s = db_begin(st->db, LIST_IMAGES, e);
 
 	return s ? list(s, last, max, a, ret, e) : -1;
+}
+
+int
+state_add_usage(struct state *st, const struct graph *g, struct err *e)
+{
+	AUTO(json_out) struct json_out o = {.gen = NULL};
+	AUTO(buf) struct buf names = BUF_INIT;
+	sqlite3_stmt *s = db_begin(st->db, ADD_USAGE, e);
+
+	if (!s)
+		return -1;
+	json_out_init(&o, &names);
+	json_array(&o);
+	for (size_t i = 0; i < g->n; i++)
+		json_str(&o, graph_name_of(g->nodes[i].path));
+	json_array_end(&o);
+	db_bind_text(s, 1, names.p);
+	return db_run(s, e);
+}
+
+int
+state_get_usage(struct state *st, struct popularity *to, struct err *e)
+{
+	sqlite3_stmt *s = db_begin(st->db, GET_USAGE, e);
+	bool row = false;
+
+	if (!s)
+		return -1;
+	for (;;) {
+		if (db_step(s, &row, e) < 0)
+			return -1;
+		if (!row)
+			break;
+		popularity_add(to, (const char *)sqlite3_column_text(s, 0),
+			       (uint64_t)sqlite3_column_int64(s, 1));
+	}
+	db_finish(s);
+	return 0;
 }
 
 int

@@ -21,7 +21,9 @@
 struct arena;
 struct buf;
 struct err;
+struct graph;
 struct layer;
+struct popularity;
 struct state;
 
 /* Opens DIR/firn.sqlite, makes or migrates it. */
@@ -93,6 +95,15 @@ MUST_CHECK int state_list_tags(struct state *st, const char *name,
 MUST_CHECK int state_list_images(struct state *st, const char *last, size_t max,
 				 struct arena *a, struct state_names *ret,
 				 struct err *e);
+
+/*
+ * How often each package was in an image that was built here: one more for
+ * each name of the closure; and all counts so far, added to the table.
+ */
+MUST_CHECK int state_add_usage(struct state *st, const struct graph *g,
+			       struct err *e);
+MUST_CHECK int state_get_usage(struct state *st, struct popularity *to,
+			       struct err *e);
 
 /* Does it answer? For /readyz. */
 MUST_CHECK int state_check(struct state *st, struct err *e);

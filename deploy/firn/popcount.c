@@ -16,9 +16,11 @@
 #include "core/base/mem.h"
 #include "core/base/strmap.h"
 #include "core/base/vec.h"
+#include "core/config.h"
 #include "core/model/graph.h"
 #include "core/model/narinfo.h"
 #include "core/model/popularity.h"
+#include "core/state.h"
 #include "core/sys/fs.h"
 #include "core/sys/http.h"
 #include "core/sys/proc.h"
@@ -37,6 +39,7 @@
 static const char usage[] =
 	"usage: firn popcount --cache URL [--store-paths URL] [OPTION]...\n"
 	"       firn popcount --local [OPTION]...\n"
+	"       firn popcount --learnt [OPTION]...\n"
 	"\n"
 	"Count how many packages refer to each package, for "
 	"FIRN_POPULARITY_URL and\n"
@@ -49,6 +52,9 @@ static const char usage[] =
 	"                         what CACHE has in store-paths.xz, or, of a\n"
 	"                         file:// cache, all its narinfo files\n"
 	"  -l, --local            count what is in the local Nix store\n"
+	"  -L, --learnt           in how many of the images that this registry "
+	"has\n"
+	"                         built a package was (FIRN_STATE_PATH)\n"
 	"  -t, --threads N        fetch so many at once; default 16\n"
 	"  -w, --work FILE        remember what was fetched there, and go on "
 	"from\n"
@@ -60,6 +66,7 @@ struct options {
 	const char *cache;
 	const char *store_paths;
 	bool local;
+	bool learnt;
 	uint64_t threads;
 	const char *work;
 	const char *output;
@@ -423,12 +430,39 @@ count_local(struct popularity *to, struct err *e)
 }
 
 static int
+count_learnt(struct popularity *to, struct err *e)
+{
+	const char *const *env = (const char *const *)environ;
+	struct config *config;
+	struct state *state;
+	int r;
+
+	if (config_read(env, &config, e) < 0)
+		return -1;
+	r = state_open(config->state_path, &state, e);
+	if (r == 0) {
+		r = state_get_usage(state, to, e);
+		state_free(state);
+	}
+	config_free(config);
+	return r;
+}
+
+static int
+count(const struct options *o, struct popularity *to, struct err *e)
+{
+	if (o->local)
+		return count_local(to, e);
+	return o->learnt ? count_learnt(to, e) : count_cache(o, to, e);
+}
+
+static int
 popcount(const struct options *o, struct err *e)
 {
 	AUTO(popularity) struct popularity *counts = popularity_new();
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if ((o->local ? count_local(counts, e) : count_cache(o, counts, e)) < 0)
+	if (count(o, counts, e) < 0)
 		return -1;
 	popularity_write_json(counts, 2, &text);
 	if (o->output)
@@ -450,6 +484,9 @@ parse_option(int opt, struct options *o)
 		return true;
 	case 'l':
 		o->local = true;
+		return true;
+	case 'L':
+		o->learnt = true;
 		return true;
 	case 't':
 		if (str_to_u64(str_of(optarg), MAX_THREADS, &o->threads) &&
@@ -478,6 +515,7 @@ cmd_popcount(int argc, char **argv)
 		{"cache", required_argument, NULL, 'c'},
 		{"store-paths", required_argument, NULL, 's'},
 		{"local", no_argument, NULL, 'l'},
+		{"learnt", no_argument, NULL, 'L'},
 		{"threads", required_argument, NULL, 't'},
 		{"work", required_argument, NULL, 'w'},
 		{"output", required_argument, NULL, 'o'},
@@ -488,7 +526,7 @@ cmd_popcount(int argc, char **argv)
 	struct err e = ERR_INIT;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:s:lt:w:o:h", options, NULL)) !=
+	while ((c = getopt_long(argc, argv, "c:s:lLt:w:o:h", options, NULL)) !=
 	       -1) {
 		if (c == 'h') {
 			(void)fputs(usage, stdout);
@@ -497,8 +535,8 @@ cmd_popcount(int argc, char **argv)
 		if (!parse_option(c, &o))
 			return CMD_USAGE;
 	}
-	if (optind < argc || o.local == (o.cache != NULL) ||
-	    (o.local && (o.store_paths || o.work))) {
+	if (optind < argc || o.local + o.learnt + (o.cache != NULL) != 1 ||
+	    (!o.cache && (o.store_paths || o.work))) {
 		(void)fputs(usage, stderr);
 		return CMD_USAGE;
 	}

@@ -9,7 +9,9 @@
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/model/graph.h"
 #include "core/model/layers.h"
+#include "core/model/popularity.h"
 #include "core/state.h"
 #include "core/sys/fs.h"
 #include "core/sys/log.h"
@@ -483,6 +485,32 @@ test_no_directory(void)
 	   "a directory in its place: %s", e.msg);
 }
 
+/* Each image counts once for each name, whatever the hash. */
+static void
+test_usage(void)
+{
+	struct state *st = must_open(tree_path("usage"));
+	static const char *const paths[] = {
+		"/nix/store/00000000000000000000000000000000-a-1",
+		"/nix/store/11111111111111111111111111111111-a-1",
+		"/nix/store/22222222222222222222222222222222-b-2",
+	};
+	AUTO(popularity) struct popularity *p = popularity_new();
+	struct graph_node nodes[3] = {
+		{.path = paths[0]}, {.path = paths[1]}, {.path = paths[2]}};
+	const struct graph both = {nodes, 3}, first = {nodes, 1};
+	struct err e = ERR_INIT;
+
+	ok(state_add_usage(st, &both, &e) == 0 &&
+		   state_add_usage(st, &first, &e) == 0 &&
+		   state_add_usage(st, &both, &e) == 0 &&
+		   state_get_usage(st, p, &e) == 0,
+	   "what images were made of is counted %s", e.msg);
+	is_u64(popularity_of(p, "a-1"), 3, "  once an image");
+	is_u64(popularity_of(p, "b-2"), 2, "  each name");
+	state_free(st);
+}
+
 int
 main(void)
 {
@@ -498,6 +526,7 @@ main(void)
 	test_migration();
 	test_threads();
 	test_no_directory();
+	test_usage();
 	tree_done();
 	return done_testing();
 }
