@@ -498,7 +498,8 @@ test_usage(void)
 	AUTO(popularity) struct popularity *p = popularity_new();
 	struct graph_node nodes[3] = {
 		{.path = paths[0]}, {.path = paths[1]}, {.path = paths[2]}};
-	const struct graph both = {nodes, 3}, first = {nodes, 1};
+	const struct graph both = {.nodes = nodes, .n = 3};
+	const struct graph first = {.nodes = nodes, .n = 1};
 	struct err e = ERR_INIT;
 
 	ok(state_add_usage(st, &both, &e) == 0 &&
