@@ -186,6 +186,10 @@ ask(struct eval *v, bool *ret_again, struct err *e)
 		e->kind = ERR_UPSTREAM;
 		return err_wrap(e, "Nix's answer");
 	}
+	if (nix_learn_store_dir(v->nix, json_get_str(answer, "storeDir"), e) <
+		    0 ||
+	    nix_store_dir(v->nix, &v->store_dir, e) < 0)
+		return -1;
 	if (!v->index) {
 		take_names(v, &scratch, answer);
 		if (nix_spell_names(v, ret_again, e) < 0)
@@ -273,8 +277,7 @@ evaluate(struct eval *v, struct err *e)
 {
 	bool again = false;
 
-	if (nix_store_dir(v->nix, &v->store_dir, e) < 0 ||
-	    find_tree(v, e) < 0 || nix_read_names(v, e) < 0)
+	if (find_tree(v, e) < 0 || nix_read_names(v, e) < 0)
 		return -1;
 	nix_index_key(v->request, &v->key);
 	v->index = nix_index_find(v->nix, &v->key);

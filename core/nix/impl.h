@@ -47,6 +47,9 @@ struct nix {
 bool nix_at_least(const struct nix *n, unsigned major, unsigned minor);
 /* The store directory; asks Nix when it is not known. */
 MUST_CHECK int nix_store_dir(struct nix *n, const char **ret, struct err *e);
+/* It came with another answer of Nix's. */
+MUST_CHECK int nix_learn_store_dir(struct nix *n, const char *dir,
+				   struct err *e);
 uint64_t nix_now_ms(void);
 
 /* --- eval.c */

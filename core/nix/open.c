@@ -16,6 +16,7 @@
 /* How long an answer of Nix's is good for /readyz. */
 #define CHECK_TTL_MS 5000u
 #define CHECK_TIMEOUT_MS 15000u
+#define STORE_DIR_MAX 200u
 
 #define DEFAULT_EVAL_MEMORY (2ull << 30)
 
@@ -257,14 +258,27 @@ ask_store_dir(struct nix *n, struct err *e)
 		return nix_fail(&r, "Nix does not answer", e);
 	if (json_parse(&a, r.output.p, r.output.len, NULL, &v, e) < 0)
 		return err_wrap(e, "the store directory that Nix names");
-	if (!json_is(v, JSON_STRING) || v->s[0] != '/' || v->n > 200)
+	if (!json_is(v, JSON_STRING))
+		return err_set(e, ERR_UPSTREAM,
+			       "Nix does not say where its store is");
+	return nix_learn_store_dir(n, v->s, e);
+}
+
+int
+nix_learn_store_dir(struct nix *n, const char *dir, struct err *e)
+{
+	int r = 0;
+
+	if (!dir || dir[0] != '/' || strlen(dir) > STORE_DIR_MAX)
 		return err_set(e, ERR_UPSTREAM,
 			       "Nix does not say where its store is");
 	(void)pthread_mutex_lock(&n->lock);
 	if (!n->store_dir)
-		n->store_dir = arena_strdup(&n->arena, v->s);
+		n->store_dir = arena_strdup(&n->arena, dir);
+	else if (strcmp(n->store_dir, dir) != 0)
+		r = err_set(e, ERR_UPSTREAM, "Nix's store moved to %s", dir);
 	(void)pthread_mutex_unlock(&n->lock);
-	return 0;
+	return r;
 }
 
 int
