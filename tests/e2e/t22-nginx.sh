@@ -75,6 +75,7 @@ http "$manifest" > /dev/null
 sleep 0.2
 [ $(($(seen) - before)) -ge 1 ]
 ok $? "after a while it asks again"
+is "$(http "$manifest?ns=docker.io%2Flibrary")" 200 "a query may have codes"
 is "$(http --path-as-is "$url/v2/a/../hello/manifests/latest")" 400 \
 	"what it keeps is not for paths that it had to mend"
 is "$(http --path-as-is "$url/v2/a%2F../hello/manifests/latest")" 400 \
@@ -89,6 +90,7 @@ is "$(http --path-as-is "$url/v2/../_firn/blobs/sha256/$hex")" 404 \
 is "$(http --path-as-is "$url/v2/%2e%2e/_firn/blobs/sha256/$hex")" 404 \
 	"  and encoded"
 rm -f "$VAR/storage/blobs/sha256/$hex"
+sleep 3.2 # nginx has it open for two seconds
 is "$(http "$blob")" 404 "a blob that is gone is a 404"
 is "$(header Content-Type)" application/json "  in JSON"
 
