@@ -36,11 +36,11 @@ static const char *const migrations[] = {
 	"  name TEXT NOT NULL, tag TEXT NOT NULL, manifest BLOB NOT NULL,"
 	"  PRIMARY KEY (name, tag)) WITHOUT ROWID;",
 
-	"CREATE TABLE referrers ("
-	"  subject BLOB PRIMARY KEY, list BLOB NOT NULL) WITHOUT ROWID;",
+	("CREATE TABLE referrers ("
+	 "  subject BLOB PRIMARY KEY, list BLOB NOT NULL) WITHOUT ROWID;"),
 
-	"CREATE TABLE usage ("
-	"  name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;",
+	("CREATE TABLE usage ("
+	 "  name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;"),
 };
 
 enum query {
