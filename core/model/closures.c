@@ -106,7 +106,7 @@ count_popcnt(const uint64_t *a, const uint64_t *b, size_t n)
 		s2 += __builtin_popcountll(a[i + 2] | b[i + 2]);
 		s3 += __builtin_popcountll(a[i + 3] | b[i + 3]);
 	}
-	return (size_t)(s0 + s1 + s2 + s3);
+	return (size_t)s0 + (size_t)s1 + (size_t)s2 + (size_t)s3;
 }
 #endif
 

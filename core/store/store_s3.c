@@ -498,14 +498,14 @@ static int
 set_endpoints(struct s3 *s, const struct store_options *o, bool proxied,
 	      struct err *e)
 {
-	const char *public = o->s3.public_endpoint;
+	const char *shown = o->s3.public_endpoint;
 
 	if (cloud_endpoint("FIRN_S3_ENDPOINT", o->s3.endpoint, &s->endpoint,
 			   e) < 0)
 		return -1;
-	if (!public || proxied)
-	public = s->endpoint.p;
-	if (cloud_endpoint("FIRN_S3_PUBLIC_ENDPOINT", public,
+	if (!shown || proxied)
+		shown = s->endpoint.p;
+	if (cloud_endpoint("FIRN_S3_PUBLIC_ENDPOINT", shown,
 			   &s->public_endpoint, e) < 0)
 		return -1;
 	cloud_host(s->endpoint.p, &s->host);
