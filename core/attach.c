@@ -213,7 +213,7 @@ check_size(const struct graph *g, struct err *e)
 
 	for (size_t i = 0; i < g->n; i++)
 		n += g->nodes[i].n_refs;
-	if (n > SBOM_MAX_REFS)
+	if (n > SBOM_MAX_ENTRIES)
 		return err_set(e, ERR_DENIED,
 			       "the closure is too large for an SBOM");
 	return 0;

@@ -22,10 +22,10 @@ struct graph;
 #define SBOM_FORMAT 1u
 
 /*
- * Most references of a closure together that are written down: about 100
- * bytes each, and clients read a document as a whole.
+ * Most paths and references of a closure, together, that are written down:
+ * about 300 bytes each in SPDX, and clients read a document as a whole.
  */
-#define SBOM_MAX_REFS 1000000u
+#define SBOM_MAX_ENTRIES 300000u
 
 enum sbom_format {
 	SBOM_SPDX,

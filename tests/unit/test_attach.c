@@ -197,7 +197,7 @@ test_not_made(struct store *st)
 	is_u64(count(&c, &im.digest), 0, "nor for a closure with a path more");
 	attach_to_image(&at, &im, &outputs, &smaller);
 	is_u64(count(&c, &im.digest), 0, "nor for one with a path less");
-	nodes[1].n_refs = SBOM_MAX_REFS;
+	nodes[1].n_refs = SBOM_MAX_ENTRIES;
 	attach_to_image(&at, &im, &outputs, &closure);
 	nodes[1].n_refs = 0;
 	is_u64(count(&c, &im.digest), 0, "nor for one that is too large");
