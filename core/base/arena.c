@@ -48,6 +48,8 @@ arena_alloc(struct arena *a, size_t count, size_t size)
 	if (size > 0 && count > (SIZE_MAX / 4) / size)
 		abort();
 	n = (count * size + align - 1) / align * align;
+	if (n == 0)
+		n = align; /* nothing has a place too: never NULL */
 	if (n > a->left) {
 		size_t want = n > BLOCK_SIZE / 4 ? n : BLOCK_SIZE;
 

@@ -69,8 +69,10 @@ test_arena(void)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	char *big = arena_alloc(&a, 100000, 1), *one, *two;
+	AUTO(arena) struct arena fresh = ARENA_INIT;
 	bool zero = true;
 
+	ok(arena_alloc(&fresh, 0, 8), "nothing has a place, in a new arena");
 	for (size_t i = 0; i < 100000; i++)
 		zero = zero && big[i] == 0;
 	one = arena_strdup(&a, "one");
