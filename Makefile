@@ -145,6 +145,7 @@ UNIT_TESTS := \
 	tests/unit/test_attach.c \
 	tests/unit/test_base.c \
 	tests/unit/test_cache.c \
+	tests/unit/test_cloud.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
 	tests/unit/test_counts.c \
@@ -380,6 +381,9 @@ $(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_cloud: $(B)/tests/support/clouds.o $(LIB_STORE) \
+	$(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_cloud: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/clouds.o \
 	$(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)

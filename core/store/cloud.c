@@ -30,16 +30,17 @@
 
 void
 cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
-	   const char *ca_file)
+	   const struct store_options *o)
 {
-	const struct http_options o = {
-		.ca_file = ca_file,
+	const struct http_options http = {
+		.ca_file = o->ca_file,
 		.stall_timeout_s = STALL_S,
 	};
 
 	c->ops = ops;
 	c->name = xstrdup(name);
-	c->http = http_new(&o);
+	c->http = http_new(&http);
+	c->pause_ms = o->pause_ms ? o->pause_ms : 500;
 }
 
 void
@@ -210,9 +211,9 @@ cloud_call(struct cloud *c, const struct cloud_call *call,
 		log_debug("storage.retry", LOG_S("error", e->msg),
 			  LOG_N("attempt", i + 1));
 		if (call->patient)
-			http_pause(i, 500, 8000);
+			http_pause(i, c->pause_ms, 8000);
 		else
-			http_pause(i, 100, 500);
+			http_pause(i, c->pause_ms / 5, 500);
 	}
 }
 

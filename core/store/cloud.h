@@ -92,12 +92,13 @@ struct cloud {
 	const struct cloud_ops *ops;
 	struct http *http;
 	char *name; /* "s3 bucket images": for messages */
+	uint64_t pause_ms;
 	atomic_uint failures;
 	atomic_uint_least64_t open_until_ms;
 };
 
 void cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
-		const char *ca_file);
+		const struct store_options *o);
 void cloud_release(struct cloud *c);
 
 /*

@@ -507,7 +507,7 @@ store_gcs_open(const struct store_options *o, struct store **ret, struct err *e)
 	buf_init(&g->endpoint);
 	buf_init(&g->sign_host);
 	buf_printf(&name, "gcs bucket %s", o->gcs.bucket);
-	cloud_init(&g->base, &gcs_ops, name.p, o->ca_file);
+	cloud_init(&g->base, &gcs_ops, name.p, o);
 	g->bucket = xstrdup(o->gcs.bucket);
 	if (cloud_endpoint("FIRN_GCS_ENDPOINT", o->gcs.endpoint, &g->endpoint,
 			   e) < 0 ||

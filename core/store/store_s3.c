@@ -525,7 +525,7 @@ store_s3_open(const struct store_options *o, struct store **ret, struct err *e)
 	buf_init(&s->public_endpoint);
 	buf_init(&s->public_host);
 	buf_printf(&name, "s3 bucket %s", o->s3.bucket);
-	cloud_init(&s->base, &s3_ops, name.p, o->ca_file);
+	cloud_init(&s->base, &s3_ops, name.p, o);
 	s->bucket = xstrdup(o->s3.bucket);
 	s->key = sign_key_s3(o->s3.key_id, o->s3.secret, o->s3.token,
 			     o->s3.region);

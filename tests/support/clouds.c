@@ -176,6 +176,7 @@ test_cloud_start(struct test_cloud *c, enum test_cloud_kind kind,
 	c->options.delivery = STORE_DELIVERY_REDIRECT;
 	c->options.url_ttl_s = 900;
 	c->options.recheck_s = 60;
+	c->options.pause_ms = 10;
 	if (!start_kind(c, kind)) {
 		*ret_why = "python3 can't start the fake cloud";
 		test_cloud_stop(c);
