@@ -336,15 +336,16 @@ registry_manifest(struct app *a, struct exchange *x, enum wake why)
 }
 
 /*
- * A blob never passes through us: the web server sends the file, or the
- * client goes to the cloud. A HEAD for the latter is ours, since a signed
- * URL is good for one method only.
+ * A blob never passes through us: the web server sends the file or fetches
+ * it from the cloud (nginx/proxy.conf), or the client goes there. A HEAD for
+ * what is in a cloud is ours, since a signed URL is good for one method only.
  */
 bool
 registry_blob(struct app *a, struct exchange *x, enum wake why)
 {
 	struct response *r = &x->response;
 	struct store_location at;
+	char hex[DIGEST_HEX_CAP];
 	struct err e = ERR_INIT;
 
 	(void)why;
@@ -358,6 +359,7 @@ registry_blob(struct app *a, struct exchange *x, enum wake why)
 	}
 	if (at.where == STORE_URL && is_get(x)) {
 		response_start(r, 307);
+		response_digest(r, &x->route.digest);
 		response_header(r, "Location", "%s", at.at);
 		response_header(r, "Cache-Control", "no-store");
 		response_header(r, "Content-Type", "text/plain");
@@ -370,6 +372,12 @@ registry_blob(struct app *a, struct exchange *x, enum wake why)
 	response_header(r, "Cache-Control", FOREVER);
 	if (at.where == STORE_FILE) {
 		response_header(r, "X-Accel-Redirect", INTERNAL "%s", at.at);
+		r->no_size = true;
+	} else if (at.where == STORE_PROXY && is_get(x)) {
+		digest_hex(&x->route.digest, hex);
+		response_header(r, "X-Accel-Redirect", INTERNAL "proxy/%s",
+				hex);
+		response_header(r, "X-Firn-Url", "%s", at.at);
 		r->no_size = true;
 	} else {
 		r->has_size = true;

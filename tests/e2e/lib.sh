@@ -47,6 +47,7 @@ have() { command -v "$1" >/dev/null; }
 # Everything that a test started ends with it.
 cleanup() {
 	[ -z "${VAR:-}" ] || "$top/deploy/dev/serve" stop
+	[ -z "${cloud_pid:-}" ] || kill -KILL "$cloud_pid" 2>/dev/null
 	chmod -R u+w "$tmp" 2>/dev/null
 	rm -rf "$tmp"
 }
@@ -68,6 +69,56 @@ s.bind(("127.0.0.1", 0))
 print(s.getsockname()[1])'
 }
 
+# A fake cloud (tests/support/fake_*.py) instead of the filesystem, when
+# FIRN_STORAGE_BACKEND says so. Its objects are files in $VAR/storage, so that
+# tests can look at them as they do at the filesystem backend's.
+cloud_secret=e2e-cloud-secret
+cloud_start() { # [PORT]
+	local fake=fake_${FIRN_STORAGE_BACKEND}.py args=(e2e-key $cloud_secret)
+	local port=${1:-0}
+	[ "$FIRN_STORAGE_BACKEND" != gcs ] || args=(firn@e2e "$(cloud_modulus)")
+	mkdir -p "$VAR"
+	mkfifo "$tmp/fifo"
+	# exec: its pid is the one that we know.
+	(exec python3 "$top/tests/support/$fake" "$VAR/storage" e2e-bucket \
+		"${args[@]}" "$port" > "$tmp/fifo" 2> "$tmp/cloud.log") &
+	cloud_pid=$!
+	disown "$cloud_pid" # nobody needs to hear how it ends
+	read -r cloud_port < "$tmp/fifo"
+	rm "$tmp/fifo"
+	cloud_url=http://127.0.0.1:$cloud_port
+	export FIRN_STATE_PATH=$VAR/storage/state
+	export FIRN_STORAGE_PATH=$VAR/nothing
+	export FIRN_BLOB_DELIVERY=${FIRN_BLOB_DELIVERY:-proxy}
+	export FIRN_S3_ENDPOINT=$cloud_url FIRN_S3_BUCKET=e2e-bucket
+	export AWS_ACCESS_KEY_ID=e2e-key AWS_SECRET_ACCESS_KEY=$cloud_secret
+	export FIRN_GCS_ENDPOINT=$cloud_url GCS_BUCKET=e2e-bucket
+	[ "$FIRN_STORAGE_BACKEND" != gcs ] || cloud_key_file
+}
+
+# A key of our own; the fake knows its modulus.
+cloud_modulus() {
+	[ -e "$tmp/key.pem" ] || openssl genrsa -out "$tmp/key.pem" 2048 2>&-
+	openssl rsa -in "$tmp/key.pem" -noout -modulus | sed 's/.*=//'
+}
+cloud_key_file() {
+	export GOOGLE_APPLICATION_CREDENTIALS=$tmp/key.json
+	jq -n --rawfile pem "$tmp/key.pem" --arg uri "$cloud_url/token" \
+		'{type: "service_account", client_email: "firn@e2e",
+		  private_key: $pem, token_uri: $uri}' > "$tmp/key.json"
+}
+
+cloud_kill() {
+	kill -KILL "$cloud_pid"
+	while kill -0 "$cloud_pid" 2>/dev/null; do sleep 0.05; done
+	cloud_pid=
+}
+
+cloud_fault() { # JSON: see fake_cloud.py
+	curl -sS -X POST -d "$1" "$cloud_url/-/faults"
+}
+cloud_heal() { curl -sS -X DELETE "$cloud_url/-/faults"; }
+
 # Start a registry; what is set in the environment (FIRN_*) counts. Starting
 # again after registry_stop or a crash keeps the data.
 registry_start() {
@@ -77,6 +128,8 @@ registry_start() {
 		export PKGS=${PKGS:-$top/tests/pkgs}
 	host=localhost:$PORT
 	url=http://$host
+	[ "${FIRN_STORAGE_BACKEND:-filesystem}" = filesystem ] ||
+		[ -n "${cloud_pid:-}" ] || cloud_start
 	"$top/deploy/dev/serve" start 2> "$tmp/serve.log" ||
 		{ sed 's/^/# /' "$tmp/serve.log"; return 1; }
 }

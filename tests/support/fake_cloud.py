@@ -46,29 +46,35 @@ class Fault:
 
 
 class Objects:
-    """Keys are file names in one directory, percent-encoded."""
+    """Keys are paths in a directory, which may be removed at any time."""
 
     def __init__(self, directory):
         self.dir = directory
-        os.makedirs(directory, exist_ok=True)
         self.lock = threading.Lock()
         self.n = 0
 
     def path(self, key):
-        return os.path.join(self.dir, urllib.parse.quote(key, safe=""))
+        parts = key.split("/")
+        if any(p in ("", ".", "..") for p in parts):
+            raise HangUp()
+        return os.path.join(self.dir, *parts)
 
     def temp(self):
         with self.lock:
             self.n += 1
-            return os.path.join(self.dir, ".part-%d-%d" % (os.getpid(), self.n))
+            os.makedirs(os.path.join(self.dir, ".parts"), exist_ok=True)
+            return os.path.join(self.dir, ".parts",
+                                "%d-%d" % (os.getpid(), self.n))
 
     def put(self, key, temp):
-        os.rename(temp, self.path(key))
+        path = self.path(key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.rename(temp, path)
 
     def size(self, key):
         try:
             return os.stat(self.path(key)).st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def remove(self, key):
@@ -78,13 +84,17 @@ class Objects:
             pass
 
     def keys(self, prefix):
-        names = [urllib.parse.unquote(n) for n in os.listdir(self.dir)
-                 if not n.startswith(".part-")]
+        names = [os.path.relpath(os.path.join(d, f), self.dir)
+                 for d, _, files in os.walk(self.dir) for f in files]
         return sorted(n for n in names if n.startswith(prefix))
 
     def modified(self, key):
         t = os.stat(self.path(key)).st_mtime
         return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(t))
+
+
+class HangUp(OSError):
+    pass
 
 
 class Cloud(socketserver.ThreadingMixIn, HTTPServer):
@@ -113,10 +123,6 @@ class Cloud(socketserver.ThreadingMixIn, HTTPServer):
         # A client that left, or us being ended.
         if not isinstance(sys.exc_info()[1], (OSError, ValueError)):
             super().handle_error(request, client_address)
-
-
-class HangUp(OSError):
-    pass
 
 
 class Handler(BaseHTTPRequestHandler):

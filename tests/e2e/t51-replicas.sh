@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Two replicas, one bucket, one nginx: what A built, B serves, and without Nix.
+. "$(dirname "$0")/lib.sh"
+have python3 || skip_all "python3 is not installed"
+have sqlite3 || skip_all "sqlite3 is not installed"
+export FIRN_STORAGE_BACKEND=s3 FIRN_BLOB_DELIVERY=proxy
+name=shell/git
+
+registry_start || { ok 1 "replica A starts"; finish; }
+a_var=$VAR a_port=$PORT a_url=$url
+digest=$(manifest_digest $name)
+like "$digest" '^sha256:' "A builds $name"
+
+# All programs but Nix's.
+mkdir "$tmp/bin"
+for dir in /usr/local/bin /usr/bin /usr/sbin /bin /sbin; do
+	[ ! -d "$dir" ] || cp -sf "$dir"/* "$tmp/bin/" 2>/dev/null
+done
+rm -f "$tmp"/bin/nix*
+
+start_b() { # a replica of its own, but for the bucket
+	VAR=$tmp/b PORT=${b_port:=$(free_port)} PATH=$tmp/bin READY=healthz \
+		FIRN_STATE_PATH=$tmp/b/state "$top/deploy/dev/serve" start \
+		2> "$tmp/serve.log" || { sed 's/^/# /' "$tmp/serve.log"; return 1; }
+	url=http://localhost:$b_port
+}
+stop_b() { VAR=$tmp/b "$top/deploy/dev/serve" stop; }
+trap 'stop_b; VAR=$a_var; cleanup' EXIT
+
+start_b
+ok $? "replica B starts without Nix" || finish
+is "$(http "$url/readyz")" 503 "  but is not ready"
+like "$(cat "$tmp/body")" nix "  and says why"
+is "$(manifest_digest $name)" "$digest" "B serves what A built"
+is "$(metric firn_nix_processes_total)" 0 "  with no process of Nix's"
+if have skopeo; then
+	out=$(skopeo copy -q --src-tls-verify=false \
+		"docker://localhost:$b_port/$name" "oci:$tmp/oci:latest" 2>&1)
+	ok $? "  to the last blob" || echo "# $out"
+fi
+is "$(http "$url/v2/jq/manifests/latest")" 503 "what nobody built is 503"
+like "$(head -n 1 "$tmp/headers")" "can't reach what it needs" "  and says so"
+
+# A lost database costs lookups; a damaged one is noticed while it is used.
+stop_b
+rm -rf "$tmp/b/state"
+start_b
+is "$(manifest_digest $name)" "$digest" "a lost database is built anew"
+db=$tmp/b/state/firn.sqlite
+sqlite3 "$db" 'PRAGMA wal_checkpoint(TRUNCATE)' > /dev/null
+pages=$(($(stat -c %s "$db") / 4096))
+dd if=/dev/urandom of="$db" bs=4096 seek=1 count=$((pages - 1)) conv=notrunc \
+	2> /dev/null
+sleep 1.2 # what nginx keeps of manifests
+is "$(manifest_digest $name)" "$digest" \
+	"a database that is damaged while it runs is noticed"
+grep -q state.damaged "$tmp/b/firn.log"
+ok $? "  the log says so"
+[ -e "$db.damaged" ] && [ "$(sqlite3 "$db" 'PRAGMA quick_check')" = ok ]
+ok $? "  it is set aside, and a sound one is in its place"
+[ "$(sqlite3 "$db" 'SELECT count(*) FROM images')" -gt 0 ]
+ok $? "  which is filled as requests come"
+
+# Both behind one nginx.
+port=$(free_port)
+mkdir -p "$tmp/front"
+ln -s "$top/nginx" "$tmp/front/firn"
+sed -e "s|$a_var/nginx|$tmp/front|g" -e "s|:$a_port |:$port |" \
+	-e "s|\(server unix:\)$a_var/run/firn.sock max_fails=0;|\1$a_var/run/firn.sock; \1$tmp/b/run/firn.sock;|" \
+	"$a_var/nginx/nginx.conf" > "$tmp/front/nginx.conf"
+nginx -p "$tmp/front" -c "$tmp/front/nginx.conf" 2> "$tmp/front/error.log" &
+front=$!
+trap 'kill $front; stop_b; VAR=$a_var; cleanup' EXIT
+url=http://localhost:$port
+for ((i = 0; i < 50; i++)); do
+	curl -fsS -o /dev/null "$url/healthz" 2>/dev/null && break
+	sleep 0.1
+done
+# nginx goes round, so each replica answers half of these.
+hits() { grep -c '"route":"manifest"' "$1/firn.log"; }
+a_hits=$(hits "$a_var") b_hits=$(hits "$tmp/b")
+same=0
+for n in 1 2 3 4 5 6; do
+	[ "$(http "$url/v2/$name/manifests/latest?n=$n")" = 200 ] &&
+		[ "$(header Docker-Content-Digest)" = "$digest" ] &&
+		same=$((same + 1))
+	sleep 1.1
+done
+is "$same" 6 "six pulls through one nginx get the same"
+[ "$(hits "$a_var")" -gt "$a_hits" ] && [ "$(hits "$tmp/b")" -gt "$b_hits" ]
+ok $? "  from both"
+kill -KILL "$(cut -d' ' -f1 "$a_var/run/firn.pid")"
+good=0
+for n in 1 2 3 4; do
+	[ "$(http "$url/v2/$name/manifests/latest?n=$n")" = 200 ] &&
+		good=$((good + 1))
+	sleep 1.1
+done
+is "$good" 4 "A is killed: B answers"
+finish
