@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "core/base/buf.h"
 #include "core/base/digest.h"
@@ -19,16 +20,21 @@
 struct conn {
 	struct db *owner;
 	struct conn *next;
-	sqlite3 *sql;
+	sqlite3 *sql;         /* NULL: closed */
 	sqlite3_stmt **stmts; /* one for each query, made at first use */
+	unsigned generation;  /* of the file that it has open */
+	dev_t dev;
+	ino_t ino;
 };
 
 struct db {
 	const struct db_schema *schema;
+	char *dir;
 	char *path;
-	pthread_key_t mine; /* this thread's struct conn */
-	pthread_mutex_t lock;
+	pthread_key_t mine;   /* this thread's struct conn */
+	pthread_mutex_t lock; /* of what follows */
 	struct conn *all;
+	unsigned generation; /* counts the files that were set aside */
 };
 
 static int
@@ -38,12 +44,24 @@ db_error(struct err *e, sqlite3 *sql, const char *what)
 		       sqlite3_errmsg(sql));
 }
 
+/* Its file may have been set aside: then nothing of it is to be tidied up. */
+static void
+conn_shut(struct conn *c)
+{
+	if (!c->sql)
+		return;
+	for (size_t i = 0; i < c->owner->schema->n_queries; i++) {
+		(void)sqlite3_finalize(c->stmts[i]);
+		c->stmts[i] = NULL;
+	}
+	(void)sqlite3_close(c->sql);
+	c->sql = NULL;
+}
+
 static void
 conn_close(struct conn *c)
 {
-	for (size_t i = 0; i < c->owner->schema->n_queries; i++)
-		(void)sqlite3_finalize(c->stmts[i]);
-	(void)sqlite3_close(c->sql);
+	conn_shut(c);
 	free(c->stmts);
 	free(c);
 }
@@ -83,26 +101,21 @@ open_db(const char *path, sqlite3 **ret, struct err *e)
 	return 0;
 }
 
+/* Open what is there now. The generation is read first: it may only be old. */
 static int
-conn_get(struct db *db, struct conn **ret, struct err *e)
+conn_open(struct conn *c, struct err *e)
 {
-	struct conn *c = pthread_getspecific(db->mine);
+	struct db *db = c->owner;
+	struct stat st = {.st_ino = 0};
 
-	if (!c) {
-		c = xcalloc(1, sizeof(*c));
-		c->owner = db;
-		if (open_db(db->path, &c->sql, e) < 0) {
-			free(c);
-			return -1;
-		}
-		c->stmts = xcalloc(db->schema->n_queries, sizeof(*c->stmts));
-		(void)pthread_mutex_lock(&db->lock);
-		c->next = db->all;
-		db->all = c;
-		(void)pthread_mutex_unlock(&db->lock);
-		(void)pthread_setspecific(db->mine, c);
-	}
-	*ret = c;
+	(void)pthread_mutex_lock(&db->lock);
+	c->generation = db->generation;
+	(void)pthread_mutex_unlock(&db->lock);
+	if (open_db(db->path, &c->sql, e) < 0)
+		return -1;
+	(void)stat(db->path, &st);
+	c->dev = st.st_dev;
+	c->ino = st.st_ino;
 	return 0;
 }
 
@@ -220,15 +233,10 @@ is_sound(const char *path)
 }
 
 static int
-set_aside_if_damaged(const char *path, struct err *e)
+set_aside(const char *path, struct err *e)
 {
 	static const char *const parts[] = {"-wal", "-shm", ""};
-	bool found;
 
-	if (fs_stat_file(path, &found, NULL, e) < 0)
-		return -1;
-	if (!found || is_sound(path))
-		return 0;
 	log_error("state.damaged", LOG_S("path", path),
 		  LOG_S("action", "set aside as *.damaged, starting anew"));
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
@@ -240,6 +248,128 @@ set_aside_if_damaged(const char *path, struct err *e)
 			return err_set(e, ERR_SYSTEM, "can't set %s aside",
 				       path);
 	}
+	return 0;
+}
+
+static int
+set_aside_if_damaged(const char *path, struct err *e)
+{
+	bool found;
+
+	if (fs_stat_file(path, &found, NULL, e) < 0)
+		return -1;
+	if (!found || is_sound(path))
+		return 0;
+	return set_aside(path, e);
+}
+
+/* --- damage that shows while it is used */
+
+/* Does this error say that the file is damaged, or is another one? */
+static bool
+is_damage(sqlite3 *sql)
+{
+	int code = sqlite3_extended_errcode(sql);
+
+	return (code & 0xff) == SQLITE_CORRUPT ||
+	       (code & 0xff) == SQLITE_NOTADB ||
+	       code == SQLITE_READONLY_DBMOVED ||
+	       code == SQLITE_IOERR_SHORT_READ;
+}
+
+/* With the lock held. Another process may have done it before us. */
+static int
+replace_file(struct db *db, const struct conn *c, struct err *e)
+{
+	AUTO(fd) int lock = -1;
+	sqlite3 *sql = NULL;
+	struct stat st;
+	int r;
+
+	if (fs_mkdirs(db->dir, 0755, e) < 0 || lock_dir(db->dir, &lock, e) < 0)
+		return -1;
+	if (stat(db->path, &st) == 0 && st.st_ino == c->ino &&
+	    st.st_dev == c->dev)
+		r = set_aside(db->path, e);
+	else
+		r = set_aside_if_damaged(db->path, e);
+	if (r < 0 || open_db(db->path, &sql, e) < 0)
+		return -1;
+	r = use_wal(sql, e);
+	if (r == 0)
+		r = migrate(db->schema, sql, e);
+	(void)sqlite3_close(sql);
+	return r;
+}
+
+/*
+ * This thread's connection has met damage. Its statement stays valid until
+ * the next db_begin, which opens the new file.
+ */
+static int
+heal(struct db *db, struct err *e)
+{
+	struct conn *c = pthread_getspecific(db->mine);
+	int r = 0;
+
+	(void)pthread_mutex_lock(&db->lock);
+	if (c->generation == db->generation) {
+		r = replace_file(db, c, e);
+		if (r == 0)
+			db->generation++;
+	}
+	(void)pthread_mutex_unlock(&db->lock);
+	return r;
+}
+
+static bool
+is_outdated(const struct conn *c)
+{
+	struct db *db = c->owner;
+	bool yes;
+
+	(void)pthread_mutex_lock(&db->lock);
+	yes = c->generation != db->generation;
+	(void)pthread_mutex_unlock(&db->lock);
+	return yes;
+}
+
+/*
+ * Was the file removed, or replaced? SQLite would go on with what nobody else
+ * sees any more.
+ */
+static bool
+is_gone(const struct conn *c)
+{
+	struct stat st;
+
+	return stat(c->owner->path, &st) < 0 || st.st_ino != c->ino ||
+	       st.st_dev != c->dev;
+}
+
+/* This thread's connection, to the file that is there. */
+static int
+conn_get(struct db *db, struct conn **ret, struct err *e)
+{
+	struct conn *c = pthread_getspecific(db->mine);
+
+	if (!c) {
+		c = xcalloc(1, sizeof(*c));
+		c->owner = db;
+		c->stmts = xcalloc(db->schema->n_queries, sizeof(*c->stmts));
+		(void)pthread_mutex_lock(&db->lock);
+		c->next = db->all;
+		db->all = c;
+		(void)pthread_mutex_unlock(&db->lock);
+		(void)pthread_setspecific(db->mine, c);
+	}
+	if (c->sql && is_gone(c) && heal(db, e) < 0)
+		return -1;
+	if (c->sql && is_outdated(c))
+		conn_shut(c);
+	if (!c->sql && conn_open(c, e) < 0)
+		return -1;
+	*ret = c;
 	return 0;
 }
 
@@ -258,6 +388,7 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 		return -1;
 	db = xcalloc(1, sizeof(*db));
 	db->schema = schema;
+	db->dir = xstrdup(dir);
 	db->path = buf_steal(&path);
 	(void)pthread_mutex_init(&db->lock, NULL);
 	if (pthread_key_create(&db->mine, conn_drop) != 0)
@@ -284,23 +415,39 @@ db_free(struct db *db)
 		conn_close(c);
 	}
 	(void)pthread_mutex_destroy(&db->lock);
+	free(db->dir);
 	free(db->path);
 	free(db);
 }
 
 /* --- queries */
 
+static int
+prepare(struct conn *c, size_t q)
+{
+	if (c->stmts[q])
+		return SQLITE_OK;
+	return sqlite3_prepare_v3(c->sql, c->owner->schema->queries[q], -1,
+				  SQLITE_PREPARE_PERSISTENT, &c->stmts[q],
+				  NULL);
+}
+
 sqlite3_stmt *
 db_begin(struct db *db, size_t q, struct err *e)
 {
 	struct conn *c;
+	int r;
 
 	if (conn_get(db, &c, e) < 0)
 		return NULL;
-	if (!c->stmts[q] &&
-	    sqlite3_prepare_v3(c->sql, db->schema->queries[q], -1,
-			       SQLITE_PREPARE_PERSISTENT, &c->stmts[q],
-			       NULL) != SQLITE_OK) {
+	r = prepare(c, q);
+	/* Our queries are right: an error says that the tables are not. */
+	if (r == SQLITE_ERROR || (r != SQLITE_OK && is_damage(c->sql))) {
+		if (heal(db, e) < 0 || conn_get(db, &c, e) < 0)
+			return NULL;
+		r = prepare(c, q);
+	}
+	if (r != SQLITE_OK) {
 		db_error(e, c->sql, db->schema->queries[q]);
 		return NULL;
 	}
@@ -326,13 +473,15 @@ db_bind_u64(sqlite3_stmt *s, int i, uint64_t v)
 }
 
 int
-db_step(sqlite3_stmt *s, bool *ret_row, struct err *e)
+db_step(struct db *db, sqlite3_stmt *s, bool *ret_row, struct err *e)
 {
 	int r = sqlite3_step(s);
 
 	*ret_row = r == SQLITE_ROW;
 	if (r == SQLITE_ROW || r == SQLITE_DONE)
 		return 0;
+	if (is_damage(sqlite3_db_handle(s)))
+		return heal(db, e);
 	db_error(e, sqlite3_db_handle(s), sqlite3_sql(s));
 	(void)sqlite3_reset(s);
 	return -1;
@@ -346,11 +495,11 @@ db_finish(sqlite3_stmt *s)
 }
 
 int
-db_run(sqlite3_stmt *s, struct err *e)
+db_run(struct db *db, sqlite3_stmt *s, struct err *e)
 {
 	bool row;
 
-	if (db_step(s, &row, e) < 0)
+	if (db_step(db, s, &row, e) < 0)
 		return -1;
 	db_finish(s);
 	return 0;

@@ -9,6 +9,10 @@
  * A query goes db_begin, db_bind_*, db_step, the columns, db_finish; or
  * db_run for those without rows. Numbers of parameters begin at 1. Failures
  * are ERR_SYSTEM; after one in db_step there is no db_finish.
+ *
+ * A database that turns out to be damaged, or not to be there any more, while
+ * it is used is no failure: it is set aside and made anew, and the query has
+ * no rows, as it would have of the new one.
  */
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -46,11 +50,12 @@ void db_bind_text(sqlite3_stmt *s, int i, const char *text);
 void db_bind_u64(sqlite3_stmt *s, int i, uint64_t v);
 
 /* One row or none. After a row, read columns, then db_finish. */
-MUST_CHECK int db_step(sqlite3_stmt *s, bool *ret_row, struct err *e);
+MUST_CHECK int db_step(struct db *db, sqlite3_stmt *s, bool *ret_row,
+		       struct err *e);
 void db_finish(sqlite3_stmt *s);
 
 /* Step once, and finish. */
-MUST_CHECK int db_run(sqlite3_stmt *s, struct err *e);
+MUST_CHECK int db_run(struct db *db, sqlite3_stmt *s, struct err *e);
 
 /* A column that must be a digest; anything else is damage. */
 MUST_CHECK int db_column_digest(sqlite3_stmt *s, int i, struct digest *ret,

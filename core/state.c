@@ -131,7 +131,7 @@ state_get_revision(struct state *st, const struct digest *key, uint64_t now,
 		return -1;
 	db_bind_digest(s, 1, key);
 	db_bind_u64(s, 2, now);
-	if (db_step(s, ret_found, e) < 0)
+	if (db_step(st->db, s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
 		(void)snprintf(ret->id, sizeof(ret->id), "%s",
@@ -154,7 +154,7 @@ state_put_revision(struct state *st, const struct digest *key,
 	db_bind_text(s, 2, r->id);
 	db_bind_u64(s, 3, r->time);
 	db_bind_u64(s, 4, until);
-	return db_run(s, e);
+	return db_run(st->db, s, e);
 }
 
 /* Tables of one digest for another. */
@@ -169,7 +169,7 @@ get_digest(struct state *st, enum query q, const struct digest *key,
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, key);
-	if (db_step(s, ret_found, e) < 0)
+	if (db_step(st->db, s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found)
 		r = db_column_digest(s, 0, ret, e);
@@ -187,7 +187,7 @@ put_digest(struct state *st, enum query q, const struct digest *key,
 		return -1;
 	db_bind_digest(s, 1, key);
 	db_bind_digest(s, 2, value);
-	return db_run(s, e);
+	return db_run(st->db, s, e);
 }
 
 int
@@ -242,7 +242,7 @@ state_get_layer(struct state *st, const struct digest *key, bool *ret_found,
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, key);
-	if (db_step(s, ret_found, e) < 0)
+	if (db_step(st->db, s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
 		r = db_column_digest(s, 0, &ret->digest, e);
@@ -269,7 +269,7 @@ state_put_layer(struct state *st, const struct digest *key,
 	db_bind_digest(s, 3, &l->diff_id);
 	db_bind_u64(s, 4, l->size);
 	db_bind_u64(s, 5, (uint64_t)l->compression);
-	return db_run(s, e);
+	return db_run(st->db, s, e);
 }
 
 int
@@ -284,7 +284,7 @@ state_get_manifest(struct state *st, const struct digest *d, bool *ret_found,
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, d);
-	if (db_step(s, ret_found, e) < 0)
+	if (db_step(st->db, s, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
 		*ret_size = (uint64_t)sqlite3_column_int64(s, 0);
@@ -310,7 +310,7 @@ state_put_manifest(struct state *st, const struct digest *d, uint64_t size,
 	db_bind_text(s, 3, media_type);
 	(void)sqlite3_bind_blob64(s, 4, blobs, n * sizeof(*blobs),
 				  SQLITE_TRANSIENT);
-	return db_run(s, e);
+	return db_run(st->db, s, e);
 }
 
 int
@@ -324,13 +324,13 @@ state_put_tag(struct state *st, const char *name, const char *tag,
 	db_bind_text(s, 1, name);
 	db_bind_text(s, 2, tag);
 	db_bind_digest(s, 3, manifest);
-	return db_run(s, e);
+	return db_run(st->db, s, e);
 }
 
 /* Rows of one text column; one more than max is asked for, to know of it. */
 static int
-list(sqlite3_stmt *s, const char *last, size_t max, struct arena *a,
-     struct state_names *ret, struct err *e)
+list(struct state *st, sqlite3_stmt *s, const char *last, size_t max,
+     struct arena *a, struct state_names *ret, struct err *e)
 {
 	bool row = false;
 	size_t cap = 16;
@@ -339,7 +339,7 @@ list(sqlite3_stmt *s, const char *last, size_t max, struct arena *a,
 	db_bind_u64(s, 2, (uint64_t)max + 1);
 	*ret = (struct state_names){.v = arena_alloc(a, cap, sizeof(char *))};
 	for (;;) {
-		if (db_step(s, &row, e) < 0)
+		if (db_step(st->db, s, &row, e) < 0)
 			return -1;
 		ret->more = row && ret->n == max;
 		if (!row || ret->more)
@@ -369,7 +369,7 @@ state_list_tags(struct state *st, const char *name, const char *last,
 	if (!s)
 		return -1;
 	db_bind_text(s, 3, name);
-	return list(s, last, max, a, ret, e);
+	return list(st, s, last, max, a, ret, e);
 }
 
 int
@@ -378,7 +378,7 @@ state_list_images(struct state *st, const char *last, size_t max,
 {
 	sqlite3_stmt *s = db_begin(st->db, LIST_IMAGES, e);
 
-	return s ? list(s, last, max, a, ret, e) : -1;
+	return s ? list(st, s, last, max, a, ret, e) : -1;
 }
 
 int
@@ -396,7 +396,7 @@ state_add_usage(struct state *st, const struct graph *g, struct err *e)
 		json_str(&o, graph_name_of(g->nodes[i].path));
 	json_array_end(&o);
 	db_bind_text(s, 1, names.p);
-	return db_run(s, e);
+	return db_run(st->db, s, e);
 }
 
 int
@@ -408,7 +408,7 @@ state_get_usage(struct state *st, struct popularity *to, struct err *e)
 	if (!s)
 		return -1;
 	for (;;) {
-		if (db_step(s, &row, e) < 0)
+		if (db_step(st->db, s, &row, e) < 0)
 			return -1;
 		if (!row)
 			break;
@@ -424,5 +424,5 @@ state_check(struct state *st, struct err *e)
 {
 	sqlite3_stmt *s = db_begin(st->db, CHECK, e);
 
-	return s ? db_run(s, e) : -1;
+	return s ? db_run(st->db, s, e) : -1;
 }

@@ -4,8 +4,9 @@
 
 /*
  * What this machine remembers, in SQLite: the first cache tier. Nothing in
- * it is the only copy; a database that is lost or damaged costs lookups
- * (damaged: it is set aside as *.damaged and made anew at the next open).
+ * it is the only copy; a database that is lost or damaged costs lookups: it
+ * is set aside as *.damaged and made anew when that is noticed, at the next
+ * open or while it is used.
  *
  * Any thread, several processes: WAL, a connection and prepared statements
  * per thread. Lookups say absence with false; failures are ERR_SYSTEM.

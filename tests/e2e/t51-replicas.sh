@@ -31,7 +31,7 @@ trap 'stop_b; VAR=$a_var; cleanup' EXIT
 start_b
 ok $? "replica B starts without Nix" || finish
 is "$(http "$url/readyz")" 503 "  but is not ready"
-like "$(cat "$tmp/body")" nix "  and says why"
+like "$(cat "$tmp/body")" Nix "  and says why"
 is "$(manifest_digest $name)" "$digest" "B serves what A built"
 is "$(metric firn_nix_processes_total)" 0 "  with no process of Nix's"
 if have skopeo; then

@@ -282,6 +282,40 @@ test_damaged(const char *name, off_t at)
 	state_free(st);
 }
 
+/* Damage, or loss, of a database that is in use. */
+static void
+test_damaged_in_use(const char *name, bool lost)
+{
+	const char *dir = tree_path("in-use-%s", name);
+	const char *file = tree_path("in-use-%s/firn.sqlite", name);
+	struct state *st = must_open(dir), *other;
+	char junk[6000];
+
+	put_all(st);
+	/* What is in the WAL would hide it. */
+	state_free(st);
+	st = must_open(dir);
+	memset(junk, 'j', sizeof(junk));
+	log_set_level(LOG_ERROR);
+	if (lost)
+		(void)unlink(file);
+	else
+		for (off_t at = 0; at < 20 * 4096; at += (off_t)sizeof(junk))
+			scribble(file, at, junk, sizeof(junk));
+	put_all(st);
+	put_all(st);
+	has_all(st, "what is put after it is there");
+	ok(lost || exists(tree_path("in-use-%s/firn.sqlite.damaged", name)),
+	   "%s: set aside", name);
+	other = must_open(dir);
+	has_all(other, "for others too");
+	state_free(other);
+	state_free(st);
+	st = must_open(dir);
+	has_all(st, "and later");
+	state_free(st);
+}
+
 static void
 test_newer(void)
 {
@@ -523,6 +557,8 @@ main(void)
 	test_empty_file();
 	test_damaged("header", 0);
 	test_damaged("page", 4096);
+	test_damaged_in_use("damaged", false);
+	test_damaged_in_use("lost", true);
 	test_newer();
 	test_migration();
 	test_threads();
