@@ -475,6 +475,13 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
 	@tests/bench/http
+# storage in clouds: the contract on each backend, then pulls end to end
+.PHONY: test-storage
+test-storage:
+	@deploy/dev/install build run test
+	@$(MAKE) --no-print-directory all
+	@tests/pkgs/prepare
+	@tests/run unit clouds
 pkgs:
 	@deploy/dev/install run
 	@tests/pkgs/prepare

@@ -121,7 +121,7 @@ test_fault() { # BACKEND ACTION N
 test_faults() { # BACKEND
 	local action n
 	export FIRN_BLOB_DELIVERY=proxy
-	bad= seen=
+	bad='' seen=''
 	registry_start || { ok 1 "$1: it starts"; return; }
 	jq_digest=$(manifest_digest jq)
 	for action in status:403 status:404 status:500 close truncate corrupt \

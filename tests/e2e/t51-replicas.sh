@@ -8,7 +8,7 @@ export FIRN_STORAGE_BACKEND=s3 FIRN_BLOB_DELIVERY=proxy
 name=shell/git
 
 registry_start || { ok 1 "replica A starts"; finish; }
-a_var=$VAR a_port=$PORT a_url=$url
+a_var=$VAR a_port=$PORT
 digest=$(manifest_digest $name)
 like "$digest" '^sha256:' "A builds $name"
 
