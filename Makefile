@@ -452,7 +452,8 @@ fuzz:
 fuzz-run: $(patsubst %,$(B)/fuzz_%,$(T))
 	tests/fuzz/run $(B) $(TIME) $(T)
 
-.PHONY: unit
+.PHONY: unit unit-build
+unit-build: $(UNIT_BIN)
 unit: $(UNIT_BIN) $(REPLAY_BIN)
 	tests/support/run-tap $(UNIT_BIN) $(REPLAY_BIN)
 
@@ -476,12 +477,13 @@ bench:
 	@tests/pkgs/prepare
 	@tests/bench/http
 # storage in clouds: the contract on each backend, then pulls end to end
+# (`make test` has the contract too, on clouds that are made up)
 .PHONY: test-storage
 test-storage:
 	@deploy/dev/install build run test
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
-	@tests/run unit clouds
+	@FIRN_TEST_LONG=1 LONG=1 tests/run clouds
 pkgs:
 	@deploy/dev/install run
 	@tests/pkgs/prepare

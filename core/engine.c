@@ -21,6 +21,7 @@
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
+#include "core/sys/proc.h"
 
 struct engine {
 	struct builder b;
@@ -334,6 +335,8 @@ open_store(const struct config *c, struct store **ret, struct err *e)
 			.metadata_host = c->gcs_metadata_host},
 	};
 
+	if (c->s3_secret || c->gcs_credentials)
+		proc_guard_memory();
 	buf_printf(&spool, "%s/spool", c->state_path);
 	o.spool = spool.p;
 	return store_open(&o, ret, e);

@@ -288,11 +288,14 @@ put_part(struct cloud *c, const char *path, const char *id, unsigned number,
 	return 0;
 }
 
-/* S3 may say 200 first and find out that it failed later. */
+/*
+ * S3 may say 200 first and find out that it failed later. What the element
+ * around it is called differs between stores.
+ */
 static bool
 is_complete(const struct http_answer *a)
 {
-	return strstr(a->body.p, "CompleteMultipartUploadResult") != NULL;
+	return strstr(a->body.p, "<ETag>") && !strstr(a->body.p, "<Error");
 }
 
 static int

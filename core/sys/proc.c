@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -273,6 +274,13 @@ proc_run(const struct proc_opts *o, struct proc_result *ret, struct err *e)
 	if (failed < 0)
 		buf_release(&ret->output);
 	return failed;
+}
+
+void
+proc_guard_memory(void)
+{
+	/* Fails for no process that may run at all. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 void

@@ -56,6 +56,12 @@ struct proc_result {
 MUST_CHECK int proc_run(const struct proc_opts *o, struct proc_result *ret,
 			struct err *e);
 
+/*
+ * Have no core file of this process written, and let nobody but root look
+ * into its memory: for one that holds secrets. Children are not concerned.
+ */
+void proc_guard_memory(void);
+
 /* How it ended, for a message: "exit code 3", "signal 9 (Killed)". */
 void proc_describe(const struct proc_result *r, struct buf *to);
 

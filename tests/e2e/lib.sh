@@ -73,8 +73,9 @@ print(s.getsockname()[1])'
 # FIRN_STORAGE_BACKEND says so. Its objects are files in $VAR/storage, so that
 # tests can look at them as they do at the filesystem backend's.
 cloud_secret=e2e-cloud-secret
+# shellcheck disable=SC2120
 cloud_start() { # [PORT]
-	local fake=fake_${FIRN_STORAGE_BACKEND}.py args=(e2e-key $cloud_secret)
+	local fake=fake_${FIRN_STORAGE_BACKEND}.py args=(e2e-key "$cloud_secret")
 	local port=${1:-0}
 	[ "$FIRN_STORAGE_BACKEND" != gcs ] || args=(firn@e2e "$(cloud_modulus)")
 	mkdir -p "$VAR"
@@ -128,6 +129,7 @@ registry_start() {
 		export PKGS=${PKGS:-$top/tests/pkgs}
 	host=localhost:$PORT
 	url=http://$host
+	# shellcheck disable=SC2119
 	[ "${FIRN_STORAGE_BACKEND:-filesystem}" = filesystem ] ||
 		[ -n "${cloud_pid:-}" ] || cloud_start
 	"$top/deploy/dev/serve" start 2> "$tmp/serve.log" ||

@@ -205,7 +205,7 @@ class S3(fake_cloud.Handler):
                         out.write(b)
         self.abort()
         self.keep(key, temp)
-        self.reply(200, b"<CompleteMultipartUploadResult>"
+        self.reply(200, b"<CompleteMultipartUploadResult><ETag>\"x\"</ETag>"
                    b"</CompleteMultipartUploadResult>")
 
     def abort(self):

@@ -4,6 +4,7 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -419,6 +420,48 @@ test_fake_cloud(enum test_cloud_kind kind, const char *name)
 	test_cloud_stop(&c);
 }
 
+/* FIRN_TEST_LARGE="s3 2048": a blob of so many MiB, and what memory it took. */
+static void
+test_memory(const char *what)
+{
+	static char chunk[1u << 20];
+	enum test_cloud_kind kind = what[0] == 's' ? TEST_S3 : TEST_GCS_PUBLIC;
+	unsigned long mib = strtoul(what + strcspn(what, " "), NULL, 10);
+	AUTO(hasher) struct hasher h;
+	struct err e = ERR_INIT;
+	struct store *st = NULL;
+	struct sink *staged;
+	struct test_cloud c;
+	struct rusage usage;
+	struct digest d;
+	uint64_t size = 0;
+	bool good = true, found = false;
+	const char *why;
+	time_t start = time(NULL);
+
+	hasher_init(&h);
+	if (!ok(test_cloud_start(&c, kind, &why) &&
+			store_open(&c.options, &st, &e) == 0 &&
+			store_begin(st, &staged, &e) == 0,
+		"a cloud %s", e.msg))
+		return;
+	for (unsigned long i = 0; good && i < mib; i++) {
+		memset(chunk, (int)(i % 251), sizeof(chunk));
+		hasher_add(&h, chunk, sizeof(chunk));
+		good = sink_write(staged, chunk, sizeof(chunk), &e) == 0;
+	}
+	hasher_finish(&h, &d);
+	ok(good && sink_finish(staged, &e) == 0 &&
+		   store_commit(st, staged, &d, &e) == 0 &&
+		   store_has(st, &d, &found, &size, &e) == 0 && found &&
+		   size == (uint64_t)mib << 20,
+	   "%lu MiB are uploaded %s", mib, e.msg);
+	(void)getrusage(RUSAGE_SELF, &usage);
+	printf("# peak %ld %ld\n", usage.ru_maxrss, (long)(time(NULL) - start));
+	store_free(st);
+	test_cloud_stop(&c);
+}
+
 /*
  * A real server: FIRN_TEST_S3="NAME ENDPOINT BUCKET REGION KEY-ID SECRET";
  * tests/storage starts those that it finds.
@@ -462,8 +505,11 @@ main(void)
 	struct store *st = store_mem_new();
 	struct err e = ERR_INIT;
 
-	if (getenv("FIRN_TEST_S3")) {
-		test_real_s3();
+	if (getenv("FIRN_TEST_S3") || getenv("FIRN_TEST_LARGE")) {
+		if (getenv("FIRN_TEST_LARGE"))
+			test_memory(getenv("FIRN_TEST_LARGE"));
+		else
+			test_real_s3();
 		store_free(st);
 		return done_testing();
 	}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Blobs in a cloud: redirected to, or fetched by nginx; clouds that misbehave;
 # and that no secret gets anywhere. CLOUDS: which ones (default: both).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../e2e/lib.sh"
 have python3 && have openssl || skip_all "no python3 or no openssl"
 ulimit -c unlimited
 cores=$(cat /proc/sys/kernel/core_pattern)
@@ -141,8 +141,24 @@ test_leaks() { # BACKEND
 		"$1: no secret in any log"
 	grep -q storage.down "$VAR/firn.log" "$tmp/kept.log"
 	ok $? "$1: that the cloud was down is in the log"
-	is "$(find "$VAR" "$top" -maxdepth 2 -name 'core*' -type f ! -name '*.[ch]' |
-		wc -l)" 0 "$1: no core file ($cores)"
+}
+
+# A core file would have the keys in it. Some systems pipe them elsewhere.
+test_core() { # BACKEND
+	[[ $cores != /* && $cores != "|"* ]] || {
+		skip "$1: no core file" "this system puts them into $cores"
+		return
+	}
+	mkdir -p "$tmp/cwd"
+	(cd "$tmp/cwd" && "$top/deploy/dev/serve" start) 2> "$tmp/serve.log"
+	kill -SEGV "$(registry_pid)"
+	for ((i = 0; i < 50; i++)); do
+		kill -0 "$(registry_pid)" 2>/dev/null || break
+		sleep 0.1
+	done
+	is "$(find "$tmp/cwd" "$VAR" -name 'core*' -type f | wc -l)" 0 \
+		"$1: killed by a fault, it leaves no core file"
+	registry_stop
 }
 
 have skopeo || skip_all "skopeo is not installed"
@@ -157,7 +173,7 @@ for backend in ${CLOUDS:-s3 gcs}; do
 	test_faults "$backend"
 	cat "$tmp/kept.log" >> "$VAR/firn.log"
 	test_leaks "$backend"
-	registry_stop
+	test_core "$backend"
 	cloud_kill
 	rm -rf "$VAR"
 done

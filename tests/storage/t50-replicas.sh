@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Two replicas, one bucket, one nginx: what A built, B serves, and without Nix.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../e2e/lib.sh"
 have python3 || skip_all "python3 is not installed"
 have sqlite3 || skip_all "sqlite3 is not installed"
 export FIRN_STORAGE_BACKEND=s3 FIRN_BLOB_DELIVERY=proxy

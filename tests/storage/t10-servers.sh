@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The contract of storage against S3 servers that others wrote, where they can
+# be had:
+#
+#   versitygw    checks every signature. go install \
+#                github.com/versity/versitygw/cmd/versitygw@latest
+#                or VERSITYGW=its path
+#   moto_server  accepts any. pip install 'moto[server]'
+#
+# For Google's storage no server is maintained that checks anything; the fakes
+# in tests/support, which check all, are run by the unit tests.
+alone=1 . "$(dirname "$0")/../e2e/lib.sh"
+PATH=$PATH:$HOME/go/bin
+test=$top/build/release/tests/test_store
+[ -x "$test" ] || skip_all "the unit tests are not built"
+bucket=firn-test pid=
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; cleanup' EXIT
+
+wait_for() { # URL: until something answers
+	local i
+	for ((i = 0; i < 200; i++)); do
+		curl -s -o /dev/null "$1" && return
+		sleep 0.1
+	done
+	return 1
+}
+
+contract() { # NAME PORT REGION
+	FIRN_TEST_S3="$1 http://127.0.0.1:$2 $bucket $3 test-key test-secret" \
+		"$test" > "$tmp/$1.tap" 2> "$tmp/$1.err"
+	ok $? "$1: $(grep -c ^ok "$tmp/$1.tap") promises hold" ||
+		grep -A3 '^not ok' "$tmp/$1.tap" | sed 's/^/# /'
+}
+
+versitygw=${VERSITYGW:-versitygw}
+if have "$versitygw"; then
+	port=$(free_port)
+	mkdir -p "$tmp/data/$bucket"
+	"$versitygw" --access test-key --secret test-secret \
+		--region eu-test-1 --port "127.0.0.1:$port" posix "$tmp/data" \
+		> "$tmp/versitygw.log" 2>&1 &
+	pid=$!
+	if wait_for "http://127.0.0.1:$port/"; then
+		contract versitygw "$port" eu-test-1
+		# It may well give up at once.
+		(ulimit -c 0; FIRN_TEST_S3="wrong http://127.0.0.1:$port $bucket eu-test-1 test-key wrong" \
+			"$test" > "$tmp/wrong.tap"; true) 2>/dev/null
+		grep -q '^not ok.*SignatureDoesNotMatch' "$tmp/wrong.tap"
+		ok $? "versitygw: another secret is refused"
+	else
+		ok 1 "versitygw starts"
+	fi
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+	pid=
+else
+	skip versitygw "not installed"
+fi
+
+if have moto_server; then
+	port=$(free_port)
+	moto_server -H 127.0.0.1 -p "$port" > "$tmp/moto.log" 2>&1 &
+	pid=$!
+	if wait_for "http://127.0.0.1:$port/"; then
+		curl -sS -o /dev/null -X PUT -u test-key:test-secret \
+			--aws-sigv4 aws:amz:us-east-1:s3 \
+			"http://127.0.0.1:$port/$bucket"
+		contract moto "$port" us-east-1
+	else
+		ok 1 "moto_server starts"
+	fi
+else
+	skip moto_server "not installed"
+fi
+finish
