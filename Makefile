@@ -163,6 +163,7 @@ UNIT_TESTS := \
 	tests/unit/test_manifest.c \
 	tests/unit/test_members.c \
 	tests/unit/test_nix.c \
+	tests/unit/test_nix_faults.c \
 	tests/unit/test_nix_text.c \
 	tests/unit/test_pack.c \
 	tests/unit/test_pack_faults.c \
@@ -358,8 +359,10 @@ $(B)/tests/test_keys: $(LIB_CORE) $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_keys: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_layers: $(LIB_MODEL) $(LIB_BASE)
 $(B)/tests/test_layers: TEST_LIBS = $(LIBS_BASE)
-$(B)/tests/test_nix: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_nix: TEST_LIBS = $(LIBS_BASE)
+TESTS_NIX := $(addprefix $(B)/tests/,test_nix test_nix_faults)
+$(TESTS_NIX): $(B)/tests/support/nix_set.o $(LIB_CORE) $(LIB_MODEL) \
+	$(LIB_SYS) $(LIB_BASE)
+$(TESTS_NIX): TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_nix_text: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_nix_text: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_popularity: $(LIB_MODEL) $(LIB_BASE)
@@ -525,7 +528,7 @@ asan tsan:
 # It does not know pidfd_open, so what starts processes can't run; leaks, and
 # inputs by the hundred, are for asan, which is ten times as fast.
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=no
-VALGRIND_NOT := $(patsubst %,$(B)/tests/test_%,nix proc sources)
+VALGRIND_NOT := $(patsubst %,$(B)/tests/test_%,nix nix_faults proc sources)
 .PHONY: valgrind
 valgrind:
 	$(MAKE) VARIANT=$@ valgrind-run
@@ -608,8 +611,8 @@ $(B)/tests/bench/floor: $(B)/tests/bench/floor.o $(LIB_PACK) $(LIB_SYS) \
 
 # The Nix side against the Nix of four Debian releases; needs root.
 .PHONY: test-nix-versions
-test-nix-versions: $(B)/tests/test_nix
-	TEST_NIX=$(abspath $<) tests/nix/versions $(SUITES)
+test-nix-versions: $(TESTS_NIX)
+	TESTS_NIX='$(abspath $^)' tests/nix/versions $(SUITES)
 
 .PHONY: clean
 clean:
