@@ -140,10 +140,12 @@ registry_stop() { "$top/deploy/dev/serve" stop; }
 
 registry_pid() { cut -d' ' -f1 "$VAR/run/firn.pid"; }
 
-# The value of one of our metrics, 0 while it has none.
+# The value of one of our metrics. One with labels is 0 until it counts; else
+# what isn't there has no value that is anything's.
 metric() { # NAME
-	curl -fsS "$url/metrics" |
-		awk -v name="$1" '$1 == name { v = $2 } END { print v + 0 }'
+	curl -fsS "$url/metrics" | awk -v name="$1" -v none="absent-$RANDOM" '
+		$1 == name { v = $2; found = 1 }
+		END { print found || name ~ /\{/ ? v + 0 : none }'
 }
 
 # Header HEADER of the last answer in $tmp/headers (see http).

@@ -101,10 +101,10 @@ is "$(manifest_digest "word:$one")" "$first" "the commit it was at"
 is "$(manifest_digest "word:${one:0:8}")" "$first" "the same cut short"
 is "$(http "$url/v2/word/manifests/nothing")" 404 "no such branch"
 like "$(cat "$tmp/body")" 'no branch, tag or commit' "says so"
-before=$(metric firn_nix_processes_total)
+before=$(metric firn_processes_started_total)
 is "$(http "$url/v2/word/manifests/sha256-$(printf '%064d' 0).sig")" 404 \
 	"a signature's tag"
-is "$(metric firn_nix_processes_total)" "$before" "costs nothing"
+is "$(metric firn_processes_started_total)" "$before" "costs nothing"
 registry_stop
 
 # --- a tarball

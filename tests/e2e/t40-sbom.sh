@@ -175,13 +175,13 @@ cmp -s "$tmp/body" "$tmp/referrers"
 ok $? "  byte by byte"
 d=$(header Docker-Content-Digest)
 is "$(http "$m/$d") $(header Content-Type)" "200 $index" "  and by digest"
-builds=$(metric firn_builds_total)
+builds=$(metric firn_builds_done_total)
 for tag in "${none/:/-}" "${image/:/-}.sig" "${image/:/-}.att" \
 	"${image/:/-}.sbom"; do
 	is "$(http "$m/$tag") $(jq -r '.errors[0].code' "$tmp/body")" \
 		"404 MANIFEST_UNKNOWN" "no such thing: ${tag: -20}"
 done
-is "$(metric firn_builds_total)" "$builds" "  and nothing was built for it"
+is "$(metric firn_builds_done_total)" "$builds" "  and nothing was built for it"
 
 # --- tools
 

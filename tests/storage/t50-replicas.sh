@@ -33,7 +33,7 @@ ok $? "replica B starts without Nix" || finish
 is "$(http "$url/readyz")" 503 "  but is not ready"
 like "$(cat "$tmp/body")" Nix "  and says why"
 is "$(manifest_digest $name)" "$digest" "B serves what A built"
-is "$(metric firn_nix_processes_total)" 0 "  with no process of Nix's"
+is "$(metric firn_processes_started_total)" 0 "  with no process of Nix's"
 if have skopeo; then
 	out=$(skopeo copy -q --src-tls-verify=false \
 		"docker://localhost:$b_port/$name" "oci:$tmp/oci:latest" 2>&1)
