@@ -487,6 +487,13 @@ test-storage:
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
 	@FIRN_TEST_LONG=1 LONG=1 tests/run clouds
+# the official conformance suite, and every client there is
+.PHONY: conformance
+conformance:
+	@deploy/dev/install build run test clients
+	@$(MAKE) --no-print-directory all
+	@tests/pkgs/prepare
+	@tests/run clients
 pkgs:
 	@deploy/dev/install run
 	@tests/pkgs/prepare
