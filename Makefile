@@ -82,6 +82,7 @@ CORE_SRC := \
 	core/attach.c \
 	core/build.c \
 	core/build_forms.c \
+	core/build_resolve.c \
 	core/cache.c \
 	core/config.c \
 	core/counts.c \

@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/assemble.h"
 #include "core/attach.h"
@@ -35,86 +34,9 @@
 #include "core/model/manifest.h"
 #include "core/nix.h"
 #include "core/pack/pack.h"
-#include "core/resolve.h"
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
-
-static uint64_t
-now_s(void)
-{
-	return (uint64_t)time(NULL);
-}
-
-/* --- resolving */
-
-static struct resolve_options
-resolve_options_of(const struct build *b)
-{
-	const struct config *c = b->g->config;
-
-	return (struct resolve_options){
-		.channel_url = c->channel_url,
-		.state_path = c->state_path,
-		.offline = c->offline,
-		.cancel = job_cancel_flag(b->job),
-	};
-}
-
-static int
-resolve(struct build *b, struct err *e)
-{
-	const struct config *c = b->g->config;
-	const struct resolve_options o = resolve_options_of(b);
-	struct digest key;
-	bool found;
-	int r;
-
-	key_revision(&c->source, b->order->tag, &key);
-	if (state_get_revision(b->g->state, &key, now_s(), &found, &b->revision,
-			       e) < 0)
-		return -1;
-	if (found)
-		return 0;
-	job_set_progress(b->job, "resolving %s", b->order->tag);
-	if (resolve_check_tag(&c->source, b->order->tag, e) < 0)
-		return -1;
-	if (c->source.kind == SOURCE_FLAKE)
-		r = nix_lock_flake(b->g->nix, &c->source, &b->watch,
-				   &b->revision, e);
-	else
-		r = resolve_revision(&c->source, b->order->tag, &o,
-				     &b->revision, e);
-	if (r < 0)
-		return -1;
-	return state_put_revision(b->g->state, &key, &b->revision,
-				  now_s() + c->resolve_ttl_s, e);
-}
-
-/* Where the set is on disk; NULL for a flake, which Nix finds by itself. */
-static int
-find_tree(struct build *b, const char **ret, struct err *e)
-{
-	const struct source *s = &b->g->config->source;
-	const struct resolve_options o = resolve_options_of(b);
-	AUTO(buf) struct buf path = BUF_INIT;
-	struct err none = ERR_INIT;
-	struct digest key;
-
-	*ret = NULL;
-	if (s->kind == SOURCE_FLAKE)
-		return 0;
-	if (resolve_tree(s, b->order->tag, &b->revision, &o, &path, e) == 0) {
-		*ret = arena_strdup(&b->arena, path.p);
-		return 0;
-	}
-	/* That state is gone: who asks again has it resolved anew. */
-	key_revision(s, b->order->tag, &key);
-	if (e->kind == ERR_BUSY &&
-	    state_put_revision(b->g->state, &key, &b->revision, 0, &none) < 0)
-		log_err(LOG_WARN, "source.forget", &none);
-	return -1;
-}
 
 /* --- from outputs to layers */
 
@@ -357,17 +279,41 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	return r;
 }
 
+void
+build_nix_options(const struct config *c, struct nix_options *ret)
+{
+	*ret = (struct nix_options){
+		.expressions = c->nix_dir,
+		.state_path = c->state_path,
+		.timeout_s = c->nix_timeout_s,
+		.eval_timeout_s = c->eval_timeout_s,
+		.offline = c->offline,
+		.build_timeout_s = c->build_timeout_s,
+		.eval_memory = c->eval_memory,
+		.max_closure_size = c->max_closure_size,
+		.max_closure_paths = c->max_closure_paths,
+		.substitutes_only = c->substitutes_only,
+		.allow_unfree = c->allow_unfree,
+		.allow_insecure = c->allow_insecure,
+		.allow_broken = c->allow_broken,
+		.allow = c->allow.v,
+		.n_allow = c->allow.n,
+		.deny = c->deny.v,
+		.n_deny = c->deny.n,
+		.overlays = c->overlays.v,
+		.n_overlays = c->overlays.n,
+		.allowed_uris = c->allowed_uris,
+	};
+}
+
 int
 build_open_nix(struct builder *g, struct err *e)
 {
 	const struct config *c = g->config;
-	const struct nix_options o = {
-		.expressions = c->nix_dir,
-		.state_path = c->state_path,
-		.timeout_s = c->nix_timeout_s,
-		.offline = c->offline,
-	};
+	struct nix_options o;
 	int r = 0;
+
+	build_nix_options(c, &o);
 
 	(void)pthread_mutex_lock(&g->nix_lock);
 	if (!g->nix)
@@ -404,7 +350,7 @@ evaluate(struct build *b, struct nix_outputs *ret, struct err *e)
 		return -1;
 	b->attach.nix = g->nix;
 	job_set_progress(b->job, "evaluating");
-	if (find_tree(b, &request.tree, e) < 0)
+	if (build_find_tree(b, &request.tree, e) < 0)
 		return -1;
 	return nix_evaluate(g->nix, &b->arena, &request, &b->watch, ret, e);
 }
@@ -478,7 +424,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		.arena = &b.arena,
 		.name = o->image.name,
 	};
-	r = resolve(&b, e);
+	r = build_resolve(&b, e);
 	if (r == 0)
 		r = build_forms(&b, ret, e);
 	if (r == 0)

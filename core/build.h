@@ -25,6 +25,8 @@ struct job;
 struct manifest_info;
 struct members;
 struct nix;
+struct nix_options;
+struct revision;
 struct state;
 struct store;
 
@@ -52,6 +54,17 @@ struct order {
 	const char *tag;
 	char request[64]; /* the id of the request that came first */
 };
+
+/*
+ * Which state of the package set does the tag mean, as far as it is known
+ * without a look at the source? Absence is an answer.
+ */
+MUST_CHECK int build_find_revision(const struct builder *g, const char *tag,
+				   bool *ret_found, struct revision *ret,
+				   struct err *e);
+
+/* Nix's side of the configuration; borrows from it. */
+void build_nix_options(const struct config *c, struct nix_options *ret);
 
 /*
  * Have Nix, if it can be had now: what a build needs is looked for when it

@@ -29,6 +29,15 @@ struct build {
 };
 
 /*
+ * Which state of the package set does the order's tag mean? Into b->revision.
+ */
+MUST_CHECK int build_resolve(struct build *b, struct err *e);
+
+/* Where the set is on disk; NULL for a flake, which Nix finds by itself. */
+MUST_CHECK int build_find_tree(struct build *b, const char **ret,
+			       struct err *e);
+
+/*
  * One platform's image, b->platform's: found or built, in OCI's form. Sets
  * b->image_key.
  */

@@ -9,6 +9,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/model/graph.h"
 #include "core/model/image.h"
 
 /* Where `make install` puts our Nix expressions. */
@@ -86,6 +87,9 @@ read_size(struct owned *o, const struct variable *v, const char *s,
 	uint64_t n;
 
 	digits.n -= unit ? 1 : 0;
+	if (str_to_u64(digits, v->max >> shift, &n) && n << shift < v->min)
+		return err_set(e, ERR_INVALID, "at least %lluM is wanted",
+			       (unsigned long long)(v->min >> 20));
 	if (!str_to_u64(digits, v->max >> shift, &n))
 		return err_set(e, ERR_INVALID,
 			       "a size such as 500M or 20G is wanted, not "
@@ -103,6 +107,52 @@ read_flag(struct owned *o, const struct variable *v, const char *s,
 		return err_set(e, ERR_INVALID, "0 or 1 is wanted, not \"%s\"",
 			       s);
 	*(bool *)field(o, v) = s[0] == '1';
+	return 0;
+}
+
+/* What is not empty between any of the bytes in between. */
+static int
+read_list(struct owned *o, const struct variable *v, const char *s,
+	  const char *between, struct err *e)
+{
+	struct config_list *list = field(o, v);
+	const char **parts =
+		arena_alloc(&o->arena, strlen(s) / 2 + 1, sizeof(*parts));
+
+	*list = (struct config_list){.v = parts};
+	for (s += strspn(s, between); *s; s += strspn(s, between)) {
+		size_t n = strcspn(s, between);
+
+		parts[list->n++] = arena_strndup(&o->arena, s, n);
+		s += n;
+	}
+	if (list->n == 0)
+		return err_set(e, ERR_INVALID, "the list is empty");
+	return 0;
+}
+
+/* Attribute paths, or patterns of them. */
+static int
+read_patterns(struct owned *o, const struct variable *v, const char *s,
+	      struct err *e)
+{
+	return read_list(o, v, s, " \t,", e);
+}
+
+/* As in PATH. */
+static int
+read_paths(struct owned *o, const struct variable *v, const char *s,
+	   struct err *e)
+{
+	const struct config_list *list = field(o, v);
+
+	if (read_list(o, v, s, ":", e) < 0)
+		return -1;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i][0] != '/')
+			return err_set(e, ERR_INVALID,
+				       "an absolute path is wanted, not \"%s\"",
+				       list->v[i]);
 	return 0;
 }
 
@@ -263,6 +313,7 @@ read_level(struct owned *o, const struct variable *v UNUSED, const char *s,
 #define NUMBER(field, lo, hi) \
 	.read = read_number, AT(field), .min = (lo), .max = (hi)
 #define DAY 86400u
+#define BUILD_TIMEOUT_S 3600u
 
 /* The table. firn.env(5) is in the same order; tests/lint compares. */
 static const struct variable variables[] = {
@@ -284,6 +335,26 @@ static const struct variable variables[] = {
 	{"FIRN_RESOLVE_TTL", NULL, "300", NUMBER(resolve_ttl_s, 0, 7 * DAY)},
 	{"FIRN_PLATFORMS", NULL, NULL, .read = read_platforms},
 	{"FIRN_PLATFORM_MISSING", NULL, "skip", .read = read_missing},
+	{"FIRN_ALLOW", NULL, NULL, .read = read_patterns, AT(allow)},
+	{"FIRN_DENY", NULL, NULL, .read = read_patterns, AT(deny)},
+	{"FIRN_ALLOW_UNFREE", NULL, "0", .read = read_flag, AT(allow_unfree)},
+	{"FIRN_ALLOW_INSECURE", NULL, "0", .read = read_flag,
+	 AT(allow_insecure)},
+	{"FIRN_ALLOW_BROKEN", NULL, "0", .read = read_flag, AT(allow_broken)},
+	{"FIRN_OVERLAYS", NULL, NULL, .read = read_paths, AT(overlays)},
+	{"FIRN_ALLOWED_URIS", NULL, NULL, .read = read_text, AT(allowed_uris)},
+	{"FIRN_SUBSTITUTES_ONLY", NULL, "0", .read = read_flag,
+	 AT(substitutes_only)},
+	{"FIRN_EVAL_TIMEOUT", NULL, "60", NUMBER(eval_timeout_s, 1, DAY)},
+	{"FIRN_EVAL_MEMORY", NULL, "2G", .read = read_size, AT(eval_memory),
+	 .min = 64u << 20, .max = (uint64_t)1 << 40},
+	{"FIRN_BUILD_TIMEOUT", NULL, NULL, NUMBER(build_timeout_s, 1, 7 * DAY)},
+	{"FIRN_MAX_PACKAGES", NULL, "100",
+	 NUMBER(max_packages, 1, IMAGE_PACKAGES_MAX)},
+	{"FIRN_MAX_CLOSURE_SIZE", NULL, "20G", .read = read_size,
+	 AT(max_closure_size), .max = (uint64_t)1 << 50},
+	{"FIRN_MAX_CLOSURE_PATHS", NULL, "20000",
+	 NUMBER(max_closure_paths, 1, GRAPH_MAX_NODES)},
 	{"FIRN_STORAGE_BACKEND", "NIXERY_STORAGE_BACKEND", "filesystem",
 	 .read = read_backend, AT(storage_backend)},
 	{"FIRN_STORAGE_PATH", "STORAGE_PATH", NULL, .read = read_directory,
@@ -421,6 +492,30 @@ fill_in_storage(struct owned *o, struct err *e)
 	return check_storage(c, e);
 }
 
+/* A flake brings its own configuration. */
+static int
+check_policy(const struct owned *o, struct err *e)
+{
+	const struct config *c = &o->c;
+	const struct {
+		bool set;
+		const char *name;
+	} useless[] = {
+		{c->allow_unfree, "FIRN_ALLOW_UNFREE"},
+		{c->allow_insecure, "FIRN_ALLOW_INSECURE"},
+		{c->allow_broken, "FIRN_ALLOW_BROKEN"},
+		{c->overlays.n > 0, "FIRN_OVERLAYS"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(useless); i++)
+		if (useless[i].set && c->source.kind == SOURCE_FLAKE)
+			return err_set(e, ERR_INVALID,
+				       "%s has no effect on a flake, which is "
+				       "evaluated as it is: unset it or %s",
+				       useless[i].name, o->source_name);
+	return 0;
+}
+
 /* Defaults that depend on the machine or on other settings. */
 static int
 fill_in(struct owned *o, struct err *e)
@@ -434,6 +529,10 @@ fill_in(struct owned *o, struct err *e)
 		c->max_builds = (uint64_t)cores;
 	if (c->pack_threads == 0)
 		c->pack_threads = (uint64_t)cores;
+	if (c->build_timeout_s == 0)
+		c->build_timeout_s = c->nix_timeout_s > BUILD_TIMEOUT_S
+					     ? c->nix_timeout_s
+					     : BUILD_TIMEOUT_S;
 	if (c->n_platforms == 0)
 		c->platforms[c->n_platforms++] = platform_host();
 	if (!o->source_set)
@@ -441,6 +540,8 @@ fill_in(struct owned *o, struct err *e)
 			       "no package source: set one of FIRN_CHANNEL, "
 			       "FIRN_PKGS_REPO, FIRN_PKGS_PATH, "
 			       "FIRN_PKGS_FLAKE");
+	if (check_policy(o, e) < 0)
+		return -1;
 	return fill_in_storage(o, e);
 }
 

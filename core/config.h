@@ -22,6 +22,11 @@ struct platform;
 
 #define CONFIG_PLATFORMS_MAX 4
 
+struct config_list {
+	const char *const *v;
+	size_t n;
+};
+
 /* How blobs get from a cloud to a client. */
 enum blob_delivery {
 	BLOB_AUTO,
@@ -38,6 +43,22 @@ struct config {
 	const struct platform *platforms[CONFIG_PLATFORMS_MAX];
 	size_t n_platforms; /* the first is the default */
 	bool skip_missing;  /* an image may lack some of them */
+
+	/* What may be asked for, and what it may cost; as in nix.h. */
+	struct config_list allow;
+	struct config_list deny;
+	bool allow_unfree;
+	bool allow_insecure;
+	bool allow_broken;
+	struct config_list overlays; /* absolute paths */
+	const char *allowed_uris;    /* NULL: none */
+	bool substitutes_only;
+	uint64_t eval_timeout_s;
+	uint64_t eval_memory;
+	uint64_t build_timeout_s;
+	uint64_t max_packages; /* that a name lists */
+	uint64_t max_closure_size;
+	uint64_t max_closure_paths;
 
 	const char *storage_backend;
 	const char *storage_path;

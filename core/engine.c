@@ -30,12 +30,6 @@ struct engine {
 	atomic_uint_least64_t failed;
 };
 
-static uint64_t
-now_s(void)
-{
-	return (uint64_t)time(NULL);
-}
-
 /*
  * The platforms that a request is for: more than one when the name pins none
  * and the client takes an index. Returns how many.
@@ -128,6 +122,20 @@ tag_or_default(const char *tag)
 	return tag && tag[0] ? tag : SOURCE_TAG_DEFAULT;
 }
 
+/* What every image has, and what a shell is made of, does not count. */
+static int
+check_size(const struct engine *g, const struct image *im, struct err *e)
+{
+	uint64_t max = g->b.config->max_packages;
+
+	if (im->n_asked > max)
+		return err_set(e, ERR_DENIED,
+			       "the image name lists %zu packages, more than "
+			       "the %llu that are allowed here",
+			       im->n_asked, (unsigned long long)max);
+	return 0;
+}
+
 int
 engine_find(struct engine *g, const struct image *image, const char *tag,
 	    const struct manifest_accept *accept, bool *ret_found,
@@ -141,10 +149,9 @@ engine_find(struct engine *g, const struct image *image, const char *tag,
 
 	*ret_found = false;
 	tag = tag_or_default(tag);
-	if (resolve_check_tag(source, tag, e) < 0)
-		return -1;
-	key_revision(source, tag, &key);
-	if (state_get_revision(g->b.state, &key, now_s(), ret_found, &r, e) < 0)
+	if (check_size(g, image, e) < 0 ||
+	    resolve_check_tag(source, tag, e) < 0 ||
+	    build_find_revision(&g->b, tag, ret_found, &r, e) < 0)
 		return -1;
 	if (!*ret_found)
 		return 0;
@@ -257,7 +264,8 @@ engine_start(struct engine *g, const struct image *image, const char *tag,
 	struct digest key;
 
 	tag = tag_or_default(tag);
-	if (resolve_check_tag(&g->b.config->source, tag, e) < 0)
+	if (check_size(g, image, e) < 0 ||
+	    resolve_check_tag(&g->b.config->source, tag, e) < 0)
 		return -1;
 	o = xcalloc(1, sizeof(*o));
 	o->n_platforms = platforms_of(g, image, accept, o->platforms);
@@ -378,6 +386,22 @@ open_members(struct engine *g)
 		pack_pool_use_members(g->b.assembler.pool, g->b.members);
 }
 
+static struct key_policy
+policy_of(const struct config *c)
+{
+	return (struct key_policy){
+		.allow = c->allow.v,
+		.n_allow = c->allow.n,
+		.deny = c->deny.v,
+		.n_deny = c->deny.n,
+		.allow_unfree = c->allow_unfree,
+		.allow_insecure = c->allow_insecure,
+		.allow_broken = c->allow_broken,
+		.max_closure_size = c->max_closure_size,
+		.max_closure_paths = c->max_closure_paths,
+	};
+}
+
 int
 engine_open(const struct config *config, struct engine **ret, struct err *e)
 {
@@ -399,6 +423,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 		.forest_format = FOREST_FORMAT,
 		.pack_id = g->b.pack_id,
 		.popularity_id = g->b.counts.popularity ? g->b.counts.id : NULL,
+		.policy = policy_of(config),
 	};
 	g->b.cache = (struct cache){.state = g->b.state, .store = g->b.store};
 	g->b.assembler.cache = &g->b.cache;

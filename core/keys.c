@@ -24,6 +24,25 @@ add_settings(struct hasher *h, const struct key_settings *k)
 	hasher_field_str(h, k->popularity_id);
 }
 
+/* What is looked at after an evaluation. */
+static void
+add_limits(struct hasher *h, const struct key_policy *p)
+{
+	hasher_field_u64(h, p->max_closure_size);
+	hasher_field_u64(h, p->max_closure_paths);
+}
+
+static void
+add_policy(struct hasher *h, const struct key_policy *p)
+{
+	add_list(h, p->allow, p->n_allow);
+	add_list(h, p->deny, p->n_deny);
+	hasher_field_u64(h, p->allow_unfree);
+	hasher_field_u64(h, p->allow_insecure);
+	hasher_field_u64(h, p->allow_broken);
+	add_limits(h, p);
+}
+
 void
 key_revision(const struct source *s, const char *tag, struct digest *ret)
 {
@@ -34,6 +53,17 @@ key_revision(const struct source *s, const char *tag, struct digest *ret)
 	hasher_field_str(&h, source_kind_name(s->kind));
 	hasher_field_str(&h, s->location);
 	hasher_field_str(&h, tag);
+	hasher_finish(&h, ret);
+}
+
+void
+key_overlays(const char *const *paths, size_t n, struct digest *ret)
+{
+	AUTO(hasher) struct hasher h;
+
+	hasher_init(&h);
+	hasher_field_str(&h, "overlays");
+	add_list(&h, paths, n);
 	hasher_finish(&h, ret);
 }
 
@@ -66,6 +96,8 @@ key_image(const struct key_settings *k, const struct source *s,
 	hasher_field_str(&h, source_kind_name(s->kind));
 	hasher_field_str(&h, s->location);
 	hasher_field_str(&h, r->id);
+	hasher_field_str(&h, r->overlays);
+	add_policy(&h, &k->policy);
 	hasher_field_str(&h, p->system);
 	hasher_field_u64(&h, im->shell);
 	add_list(&h, im->packages, im->n_packages);
@@ -82,6 +114,7 @@ key_output(const struct key_settings *k, const struct platform *p,
 	hasher_init(&h);
 	hasher_field_str(&h, "output");
 	add_settings(&h, k);
+	add_limits(&h, &k->policy);
 	hasher_field_str(&h, p->system);
 	hasher_field_u64(&h, im->shell);
 	add_list(&h, paths, n);

@@ -23,6 +23,19 @@ struct source;
 /* Raised when bytes change for a reason that no other field tells. */
 #define IMAGE_FORMAT 1u
 
+/* What may be served, as far as the bytes of an image do not tell it. */
+struct key_policy {
+	const char *const *allow;
+	size_t n_allow;
+	const char *const *deny;
+	size_t n_deny;
+	bool allow_unfree;
+	bool allow_insecure;
+	bool allow_broken;
+	uint64_t max_closure_size;
+	uint64_t max_closure_paths;
+};
+
 /* What the operator set, and the formats that this program writes. */
 struct key_settings {
 	enum layer_algorithm algorithm;
@@ -30,10 +43,18 @@ struct key_settings {
 	uint64_t forest_format;
 	const char *pack_id;       /* pack.h */
 	const char *popularity_id; /* of the counts in use; NULL: none */
+	/*
+	 * What was made while more was allowed is not found any more when
+	 * less is.
+	 */
+	struct key_policy policy;
 };
 
 /* A moving reference: which revision is this tag now? */
 void key_revision(const struct source *s, const char *tag, struct digest *ret);
+
+/* In which state are the overlays, files or directories, now? */
+void key_overlays(const char *const *paths, size_t n, struct digest *ret);
 
 /*
  * What was asked, as asked, for n platforms: one build for all who ask for
@@ -47,7 +68,11 @@ void key_image(const struct key_settings *k, const struct source *s,
 	       const struct revision *r, const struct platform *p,
 	       const struct image *im, struct digest *ret);
 
-/* An image by the store paths of its packages (sorted), of any source. */
+/*
+ * An image by the store paths of its packages (sorted), of any source. Whoever
+ * has the paths evaluated them under the policy: of it only the limits of
+ * closures count.
+ */
 void key_output(const struct key_settings *k, const struct platform *p,
 		const struct image *im, const char *const *paths, size_t n,
 		struct digest *ret);

@@ -57,7 +57,8 @@ struct nix_options {
 	const char *const *deny;
 	size_t n_deny;
 
-	const char *const *overlays; /* files with nixpkgs overlays */
+	/* Files or directories with nixpkgs overlays; not for flakes. */
+	const char *const *overlays;
 	size_t n_overlays;
 
 	/*

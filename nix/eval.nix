@@ -43,9 +43,12 @@ let
         overlays = map (file: import file) asked.overlays;
       };
       # A set that says which arguments it takes is given no others.
-      takes = functionArgs made;
+      takes = if isFunction made then functionArgs made else { };
       pkgs =
-        if !isFunction made then made
+        if asked.overlays != [ ]
+          && !(isFunction made && (takes == { } || takes ? overlays))
+        then throw "the package set takes no overlays"
+        else if !isFunction made then made
         else if takes == { } then made given
         else made (intersectAttrs takes given);
     in

@@ -163,6 +163,7 @@ image_parse(struct arena *a, const char *name, struct image *ret, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "the image name lists no package");
 	n = sort_unique(v, n);
+	im.n_asked = n;
 	im.name = canonical_name(a, &im, v, n);
 	if (im.shell)
 		add_all(v, &n, shell_packages, ARRAY_LEN(shell_packages));

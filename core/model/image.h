@@ -37,6 +37,7 @@ struct image {
 	 */
 	const char *const *packages;
 	size_t n_packages;
+	size_t n_asked;                  /* of them the name lists */
 	bool shell;                      /* start in bash */
 	const struct platform *platform; /* pinned by the name, or NULL */
 	/*

@@ -41,6 +41,11 @@ struct revision {
 	 */
 	char id[REVISION_CAP];
 	uint64_t time; /* of the commit, seconds since 1970; 0: unknown */
+	/*
+	 * The state of the operator's overlays, which change what the names
+	 * of the set mean; "" when there are none.
+	 */
+	char overlays[REVISION_CAP];
 };
 
 /* A tag that is not asked for by name means what is configured. */

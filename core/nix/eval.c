@@ -68,7 +68,7 @@ write_request(struct eval *v, struct buf *to)
 	json_key(&o, "overlays");
 	json_array(&o);
 	for (size_t i = 0; i < v->nix->o.n_overlays; i++)
-		json_str(&o, v->nix->o.overlays[i]);
+		json_str(&o, v->overlays[i]);
 	json_array_end(&o);
 	json_object_end(&o);
 }
@@ -92,7 +92,7 @@ restrict_to_tree(struct eval *v, struct nix_args *args)
 	add_readable(v, args, opt->expressions);
 	add_readable(v, args, v->tree);
 	for (size_t i = 0; i < opt->n_overlays; i++)
-		add_readable(v, args, opt->overlays[i]);
+		add_readable(v, args, v->overlays[i]);
 	nix_args_add(args,
 		     arena_printf(v->arena, "%s/eval.nix", opt->expressions),
 		     (char *)NULL);
@@ -273,11 +273,29 @@ find_tree(struct eval *v, struct err *e)
 }
 
 static int
+find_overlays(struct eval *v, struct err *e)
+{
+	const struct nix_options *o = &v->nix->o;
+	char real[PATH_MAX];
+
+	v->overlays =
+		arena_alloc(v->arena, o->n_overlays + 1, sizeof(*v->overlays));
+	for (size_t i = 0; i < o->n_overlays; i++) {
+		if (!realpath(o->overlays[i], real))
+			return err_set_errno(e, ERR_UPSTREAM, errno,
+					     "the overlay %s", o->overlays[i]);
+		v->overlays[i] = arena_strdup(v->arena, real);
+	}
+	return 0;
+}
+
+static int
 evaluate(struct eval *v, struct err *e)
 {
 	bool again = false;
 
-	if (find_tree(v, e) < 0 || nix_read_names(v, e) < 0)
+	if (find_tree(v, e) < 0 || find_overlays(v, e) < 0 ||
+	    nix_read_names(v, e) < 0)
 		return -1;
 	nix_index_key(v->request, &v->key);
 	v->index = nix_index_find(v->nix, &v->key);

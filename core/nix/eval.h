@@ -22,6 +22,7 @@ struct eval {
 	struct nix_index *index; /* NULL: Nix is asked for the names */
 	const char ***paths;     /* one for each package, NULL at end */
 	const char *tree;        /* where the set is */
+	const char **overlays;   /* where the overlays are */
 	const char *store_dir;
 	struct {
 		VEC(struct nix_output);

@@ -21,6 +21,7 @@ struct walk {
 	struct hasher hash;
 	size_t files;
 	time_t newest;
+	bool may_be_file;
 };
 
 static void
@@ -79,6 +80,7 @@ walk_tree(struct walk *w, const char *path, struct err *e)
 			r = err_set_errno(e, ERR_SYSTEM, f->fts_errno,
 					  "read %s", f->fts_path);
 		else if (f->fts_level == FTS_ROOTLEVEL &&
+			 !(w->may_be_file && f->fts_info == FTS_F) &&
 			 f->fts_info != FTS_D && f->fts_info != FTS_DP)
 			r = err_set(e, ERR_SYSTEM, "it is no directory");
 		else if (f->fts_info != FTS_DP)
@@ -90,29 +92,52 @@ walk_tree(struct walk *w, const char *path, struct err *e)
 	return r;
 }
 
-int
-fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP], struct err *e)
+static int
+print(struct walk *w, const char *const *paths, size_t n,
+      char ret[FINGERPRINT_CAP], struct err *e)
 {
-	struct walk w = {.files = 0};
 	/* Before the walk: what is seen early may change again meanwhile. */
 	time_t now = time(NULL);
 	char hex[DIGEST_HEX_CAP];
 	struct digest d;
-	int r;
+	int r = 0;
 
-	hasher_init(&w.hash);
-	r = walk_tree(&w, path, e);
-	if (r == 0 && w.newest + RACY_SECONDS >= now) {
+	hasher_init(&w->hash);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (w->may_be_file)
+			hasher_field_str(&w->hash, paths[i]);
+		r = walk_tree(w, paths[i], e);
+		if (r < 0)
+			(void)err_wrap(e, "fingerprint of %s", paths[i]);
+	}
+	if (r == 0 && w->newest + RACY_SECONDS >= now) {
 		char nonce[33];
 
 		fs_random_hex(nonce);
-		hasher_field_str(&w.hash, nonce);
+		hasher_field_str(&w->hash, nonce);
 	}
-	hasher_finish(&w.hash, &d);
-	hasher_release(&w.hash);
+	hasher_finish(&w->hash, &d);
+	hasher_release(&w->hash);
 	if (r < 0)
-		return err_wrap(e, "fingerprint of %s", path);
+		return -1;
 	digest_hex(&d, hex);
 	(void)snprintf(ret, FINGERPRINT_CAP, "tree-%.40s", hex);
 	return 0;
+}
+
+int
+fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP], struct err *e)
+{
+	struct walk w = {.files = 0};
+
+	return print(&w, &path, 1, ret, e);
+}
+
+int
+fingerprint_paths(const char *const *paths, size_t n, char ret[FINGERPRINT_CAP],
+		  struct err *e)
+{
+	struct walk w = {.may_be_file = true};
+
+	return print(&w, paths, n, ret, e);
 }

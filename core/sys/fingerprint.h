@@ -13,6 +13,8 @@
  * new one). Since clocks tick, a tree with a change in the last two seconds
  * gets a fingerprint that no second call will give again.
  */
+#include <stddef.h>
+
 #include "core/base/attr.h"
 
 struct err;
@@ -28,5 +30,9 @@ struct err;
 
 MUST_CHECK int fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP],
 				struct err *e);
+
+/* The same over n files or directories, what they are called included. */
+MUST_CHECK int fingerprint_paths(const char *const *paths, size_t n,
+				 char ret[FINGERPRINT_CAP], struct err *e);
 
 #endif

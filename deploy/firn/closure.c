@@ -6,11 +6,13 @@
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/build.h"
 #include "core/config.h"
 #include "core/model/graph.h"
 #include "core/model/image.h"
 #include "core/nix.h"
 #include "core/resolve.h"
+#include "core/sys/fingerprint.h"
 #include "core/sys/fs.h"
 
 #define FILE_MAX ((size_t)256 << 20)
@@ -54,6 +56,9 @@ find_set(struct nix *nix, const struct config *c, const char *tag,
 	if (resolve_revision(s, tag, &how, ret, e) < 0 ||
 	    resolve_tree(s, tag, ret, &how, &tree, e) < 0)
 		return -1;
+	if (c->overlays.n > 0 && fingerprint_paths(c->overlays.v, c->overlays.n,
+						   ret->overlays, e) < 0)
+		return -1;
 	*ret_tree = arena_strdup(a, tree.p);
 	return 0;
 }
@@ -62,16 +67,11 @@ int
 closure_of_image(const struct config *c, const char *what, struct arena *a,
 		 struct graph *ret, struct err *e)
 {
-	const struct nix_options options = {
-		.expressions = c->nix_dir,
-		.state_path = c->state_path,
-		.timeout_s = c->nix_timeout_s,
-		.offline = c->offline,
-	};
+	struct nix_options options;
 	struct str rest = str_of(what), name;
 	const char *tag = SOURCE_TAG_DEFAULT;
 	struct nix_request request = {.source = &c->source};
-	struct revision revision;
+	struct revision revision = {.time = 0};
 	struct image image;
 	struct nix *nix;
 	int result;
@@ -86,6 +86,7 @@ closure_of_image(const struct config *c, const char *what, struct arena *a,
 					: c->platforms[0]->system;
 	request.packages = image.packages;
 	request.n_packages = image.n_packages;
+	build_nix_options(c, &options);
 	if (nix_open(&options, &nix, e) < 0)
 		return -1;
 	result = find_set(nix, c, tag, a, &revision, &request.tree, e);

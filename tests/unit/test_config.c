@@ -42,6 +42,31 @@ static const struct {
 	{"FIRN_PLATFORMS=windows/amd64", "windows"},
 	{"FIRN_PLATFORM_MISSING=fail", NULL},
 	{"FIRN_PLATFORM_MISSING=warn", "skip or fail"},
+	{"FIRN_ALLOW=git, python3packages.*", NULL},
+	{"FIRN_ALLOW= ,", "empty"},
+	{"FIRN_DENY=openssl", NULL},
+	{"FIRN_ALLOW_UNFREE=1", NULL},
+	{"FIRN_ALLOW_UNFREE=true", "0 or 1"},
+	{"FIRN_ALLOW_INSECURE=1", NULL},
+	{"FIRN_ALLOW_BROKEN=1", NULL},
+	{"FIRN_OVERLAYS=/etc/firn/a.nix:/etc/firn/b", NULL},
+	{"FIRN_OVERLAYS=/etc/firn/a.nix:b", "absolute"},
+	{"FIRN_OVERLAYS=:", "empty"},
+	{"FIRN_ALLOWED_URIS=https://example.org/", NULL},
+	{"FIRN_SUBSTITUTES_ONLY=1", NULL},
+	{"FIRN_EVAL_TIMEOUT=1", NULL},
+	{"FIRN_EVAL_TIMEOUT=0", "from 1"},
+	{"FIRN_EVAL_MEMORY=64M", NULL},
+	{"FIRN_EVAL_MEMORY=63M", "at least 64M"},
+	{"FIRN_EVAL_MEMORY=2GB", "such as 500M"},
+	{"FIRN_BUILD_TIMEOUT=1", NULL},
+	{"FIRN_BUILD_TIMEOUT=0", "from 1"},
+	{"FIRN_MAX_PACKAGES=1", NULL},
+	{"FIRN_MAX_PACKAGES=101", "to 100"},
+	{"FIRN_MAX_CLOSURE_SIZE=0", NULL},
+	{"FIRN_MAX_CLOSURE_SIZE=4T", NULL},
+	{"FIRN_MAX_CLOSURE_PATHS=1", NULL},
+	{"FIRN_MAX_CLOSURE_PATHS=0", "from 1"},
 	{"FIRN_STORAGE_BACKEND=filesystem", NULL},
 	{"FIRN_STORAGE_BACKEND=floppy", "floppy"},
 	{"FIRN_STORAGE_PATH=/other", NULL},
@@ -201,6 +226,13 @@ test_defaults(void)
 	ok(c->nix_dir && c->nix_dir[0] == '/', "where our expressions are");
 	is_u64(c->nix_timeout_s, 60, "FIRN_NIX_TIMEOUT");
 	is_u64(c->resolve_ttl_s, 300, "FIRN_RESOLVE_TTL");
+	is_u64(c->eval_memory, 2ull << 30, "FIRN_EVAL_MEMORY");
+	is_u64(c->build_timeout_s, 3600, "FIRN_BUILD_TIMEOUT");
+	is_u64(c->max_closure_size, 20ull << 30, "FIRN_MAX_CLOSURE_SIZE");
+	ok(c->allow.n == 0 && c->deny.n == 0 && c->overlays.n == 0 &&
+		   !c->allow_unfree && !c->allow_insecure && !c->allow_broken &&
+		   !c->substitutes_only && !c->allowed_uris,
+	   "no policy of the operator's");
 	is_u64(c->layer_budget, 94, "FIRN_LAYER_BUDGET");
 	is_u64(c->max_queue, 64, "FIRN_MAX_QUEUE");
 	is_u64(c->hold_s, 25, "FIRN_HOLD");
@@ -234,6 +266,8 @@ test_values(void)
 		"FIRN_LOG_LEVEL=error",
 		"FIRN_LAYER_ALGORITHM=nixery",
 		"FIRN_CHANNEL=",
+		"FIRN_DENY=git,  xorg.*,",
+		"FIRN_NIX_TIMEOUT=7200",
 		NULL,
 	};
 	struct config *c = read_env(envp);
@@ -251,6 +285,11 @@ test_values(void)
 	is_u64(c->hops, 9, "an empty value is the default");
 	is_u64(c->max_builds, 3, "builds");
 	is_u64(c->pack_threads, 5, "threads");
+	is_u64(c->deny.n, 2, "a list");
+	is_str(c->deny.v[0], "git", "  its first");
+	is_str(c->deny.v[1], "xorg.*", "  and its second");
+	is_u64(c->build_timeout_s, 7200,
+	       "all builds of an image may take as long as one of them");
 	ok(c->log_level == LOG_ERROR && c->layer_algorithm == LAYERS_NIXERY,
 	   "words");
 	config_free(c);
@@ -297,6 +336,12 @@ static const struct {
 	{"two sources under Nixery's names",
 	 {"NIXERY_CHANNEL=a", "NIXERY_PKGS_REPO=b", STORAGE},
 	 {"NIXERY_CHANNEL", "NIXERY_PKGS_REPO", "only one"}},
+	{"an overlay on a flake",
+	 {"FIRN_PKGS_FLAKE=a", "FIRN_OVERLAYS=/b", STORAGE},
+	 {"FIRN_OVERLAYS", "no effect", "FIRN_PKGS_FLAKE"}},
+	{"a flake's unfree packages",
+	 {"FIRN_PKGS_FLAKE=a", "FIRN_ALLOW_UNFREE=1", STORAGE},
+	 {"FIRN_ALLOW_UNFREE", "no effect"}},
 	{"a bad value under Nixery's name",
 	 {"NIX_TIMEOUT=soon", SOURCE, STORAGE},
 	 {"NIX_TIMEOUT", "soon"}},

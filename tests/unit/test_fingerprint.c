@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/base/mem.h"
 #include "core/sys/fingerprint.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
@@ -243,6 +244,41 @@ test_errors(void)
 	   "a file: %s", e.msg);
 }
 
+static const char *
+print_all(const char *const *paths, size_t n, char ret[FINGERPRINT_CAP])
+{
+	struct err e = ERR_INIT;
+
+	ok(fingerprint_paths(paths, n, ret, &e) == 0, "files and trees: %s",
+	   e.msg);
+	return ret;
+}
+
+static void
+test_paths(void)
+{
+	char one[FINGERPRINT_CAP], two[FINGERPRINT_CAP];
+	AUTO(mem) char *file = xstrdup(tree_path("alone.nix"));
+	AUTO(mem) char *dir = xstrdup(make_tree("beside"));
+	const char *const paths[] = {file, dir}, *const swapped[] = {dir, file};
+	struct err e = ERR_INIT;
+
+	tree_file(file, "one");
+	print_all(paths, 2, one);
+	ok(strcmp(one, print_all(paths, 2, two)) == 0, "the same twice");
+	ok(strcmp(one, print_all(swapped, 2, two)) != 0, "the order counts");
+	ok(strcmp(one, print_all(paths, 1, two)) != 0, "so does each");
+	tree_file(file, "three");
+	ok(strcmp(one, print_all(paths, 2, two)) != 0, "an edited file");
+	print_all(paths, 2, one);
+	edit("beside");
+	ok(strcmp(one, print_all(paths, 2, two)) != 0, "an edited tree");
+	(void)unlink(file);
+	ok(fingerprint_paths(paths, 2, two, &e) < 0 && e.kind == ERR_SYSTEM &&
+		   strstr(e.msg, file),
+	   "a file that is not there: %s", e.msg);
+}
+
 int
 main(void)
 {
@@ -253,6 +289,7 @@ main(void)
 		test_change(i);
 	test_link();
 	test_errors();
+	test_paths();
 	test_racy();
 	tree_done();
 	return done_testing();

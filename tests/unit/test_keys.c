@@ -104,6 +104,17 @@ CHANGE(other_forest, f->settings.forest_format = 2)
 CHANGE(other_pack, f->settings.pack_id = "1 zstd")
 CHANGE(popularity, f->settings.popularity_id = "2026")
 CHANGE(empty_popularity, f->settings.popularity_id = "")
+CHANGE(allow, f->settings.policy.allow = one_package;
+       f->settings.policy.n_allow = 1)
+/* The same names in the other list. */
+CHANGE(deny, f->settings.policy.deny = one_package;
+       f->settings.policy.n_deny = 1)
+CHANGE(unfree, f->settings.policy.allow_unfree = true)
+CHANGE(insecure, f->settings.policy.allow_insecure = true)
+CHANGE(broken, f->settings.policy.allow_broken = true)
+CHANGE(max_size, f->settings.policy.max_closure_size = 1)
+CHANGE(max_paths, f->settings.policy.max_closure_paths = 1)
+CHANGE(overlays, f->revision.overlays[0] = '0')
 CHANGE(other_kind, f->source.kind = SOURCE_GIT)
 CHANGE(other_location, f->source.location = "nixos-23.05")
 CHANGE(other_revision, f->revision.id[0] = '9')
@@ -137,6 +148,14 @@ static const struct {
 	{"the compressor", other_pack, SETTINGS | LAYER},
 	{"popularity", popularity, SETTINGS},
 	{"popularity that is empty", empty_popularity, SETTINGS},
+	{"an allow list", allow, IMAGE},
+	{"a deny list", deny, IMAGE},
+	{"unfree packages", unfree, IMAGE},
+	{"insecure packages", insecure, IMAGE},
+	{"broken packages", broken, IMAGE},
+	{"the limit of a closure's size", max_size, SETTINGS},
+	{"the limit of a closure's paths", max_paths, SETTINGS},
+	{"overlays", overlays, IMAGE},
 	{"the kind of source", other_kind, REVISION | IMAGE},
 	{"where packages come from", other_location, REVISION | IMAGE},
 	{"the revision", other_revision, IMAGE},
@@ -215,6 +234,19 @@ test_plain_layer(void)
 			      "format");
 }
 
+static void
+test_overlays(void)
+{
+	struct facts f = plain();
+	struct digest a, b, c;
+
+	key_overlays(two_packages, 2, &a);
+	key_overlays(same_letters, 2, &b);
+	key_revision(&f.source, f.tag, &c);
+	ok(!digest_eq(&a, &b) && !digest_eq(&a, &c),
+	   "other overlays, another key");
+}
+
 /*
  * Replicas of different builds share records, so these must not change but
  * on purpose (they were computed apart, from the encoding in digest.h).
@@ -248,6 +280,7 @@ main(void)
 		test_changes(i);
 	test_all_differ();
 	test_plain_layer();
+	test_overlays();
 	test_golden();
 	return done_testing();
 }

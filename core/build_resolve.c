@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a tag to a state of the package set, with the overlays that go with
+ * it. Both are remembered for the time to live, each by itself.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/err.h"
+#include "core/build_impl.h"
+#include "core/jobs.h"
+#include "core/keys.h"
+#include "core/nix.h"
+#include "core/resolve.h"
+#include "core/state.h"
+#include "core/sys/fingerprint.h"
+#include "core/sys/log.h"
+
+static uint64_t
+now_s(void)
+{
+	return (uint64_t)time(NULL);
+}
+
+static struct resolve_options
+resolve_options_of(const struct build *b)
+{
+	const struct config *c = b->g->config;
+
+	return (struct resolve_options){
+		.channel_url = c->channel_url,
+		.state_path = c->state_path,
+		.offline = c->offline,
+		.cancel = job_cancel_flag(b->job),
+	};
+}
+
+/* Remembered like a revision: it is one, of other files. */
+static int
+find_overlays(const struct builder *g, bool *ret_found, struct revision *ret,
+	      struct err *e)
+{
+	const struct config_list *l = &g->config->overlays;
+	struct digest key;
+
+	key_overlays(l->v, l->n, &key);
+	return state_get_revision(g->state, &key, now_s(), ret_found, ret, e);
+}
+
+int
+build_find_revision(const struct builder *g, const char *tag, bool *ret_found,
+		    struct revision *ret, struct err *e)
+{
+	struct revision overlays = {.time = 0};
+	struct digest key;
+
+	*ret = (struct revision){.time = 0};
+	key_revision(&g->config->source, tag, &key);
+	if (state_get_revision(g->state, &key, now_s(), ret_found, ret, e) < 0)
+		return -1;
+	if (!*ret_found || g->config->overlays.n == 0)
+		return 0;
+	if (find_overlays(g, ret_found, &overlays, e) < 0)
+		return -1;
+	memcpy(ret->overlays, overlays.id, sizeof(ret->overlays));
+	return 0;
+}
+
+static int
+resolve_source(struct build *b, struct revision *ret, struct err *e)
+{
+	const struct source *s = &b->g->config->source;
+	const struct resolve_options o = resolve_options_of(b);
+
+	job_set_progress(b->job, "resolving %s", b->order->tag);
+	if (resolve_check_tag(s, b->order->tag, e) < 0)
+		return -1;
+	if (s->kind != SOURCE_FLAKE)
+		return resolve_revision(s, b->order->tag, &o, ret, e);
+	if (build_open_nix(b->g, e) < 0)
+		return -1;
+	return nix_lock_flake(b->g->nix, s, &b->watch, ret, e);
+}
+
+static int
+resolve_overlays(struct build *b, struct err *e)
+{
+	const struct config *c = b->g->config;
+	struct revision r = {.time = 0};
+	struct digest key;
+	bool found;
+
+	if (find_overlays(b->g, &found, &r, e) < 0)
+		return -1;
+	if (!found) {
+		if (fingerprint_paths(c->overlays.v, c->overlays.n, r.id, e) <
+		    0)
+			return err_wrap(e, "FIRN_OVERLAYS");
+		key_overlays(c->overlays.v, c->overlays.n, &key);
+		if (state_put_revision(b->g->state, &key, &r,
+				       now_s() + c->resolve_ttl_s, e) < 0)
+			return -1;
+	}
+	memcpy(b->revision.overlays, r.id, sizeof(b->revision.overlays));
+	return 0;
+}
+
+int
+build_resolve(struct build *b, struct err *e)
+{
+	const struct config *c = b->g->config;
+	struct digest key;
+	bool found;
+
+	key_revision(&c->source, b->order->tag, &key);
+	if (state_get_revision(b->g->state, &key, now_s(), &found, &b->revision,
+			       e) < 0)
+		return -1;
+	if (!found) {
+		if (resolve_source(b, &b->revision, e) < 0 ||
+		    state_put_revision(b->g->state, &key, &b->revision,
+				       now_s() + c->resolve_ttl_s, e) < 0)
+			return -1;
+	}
+	return c->overlays.n > 0 ? resolve_overlays(b, e) : 0;
+}
+
+int
+build_find_tree(struct build *b, const char **ret, struct err *e)
+{
+	const struct source *s = &b->g->config->source;
+	const struct resolve_options o = resolve_options_of(b);
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct err none = ERR_INIT;
+	struct digest key;
+
+	*ret = NULL;
+	if (s->kind == SOURCE_FLAKE)
+		return 0;
+	if (resolve_tree(s, b->order->tag, &b->revision, &o, &path, e) == 0) {
+		*ret = arena_strdup(&b->arena, path.p);
+		return 0;
+	}
+	/* That state is gone: who asks again has it resolved anew. */
+	key_revision(s, b->order->tag, &key);
+	if (e->kind == ERR_BUSY &&
+	    state_put_revision(b->g->state, &key, &b->revision, 0, &none) < 0)
+		log_err(LOG_WARN, "source.forget", &none);
+	return -1;
+}
