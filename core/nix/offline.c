@@ -87,12 +87,54 @@ nix_find_local_substituters(struct nix *n, struct err *e)
 
 /* --- what would be downloaded */
 
-struct plan {
-	const char *store_dir;
-	struct buf missing; /* a line each */
-	struct buf shown;   /* the first few, for the message */
+struct missing {
+	struct buf all;   /* a line each */
+	struct buf shown; /* the first few, for the message */
 	size_t n;
 };
+
+struct plan {
+	const char *store_dir;
+	bool unknown;           /* what follows, Nix does not know how to get */
+	struct missing files;   /* results known by their hash */
+	struct missing closure; /* of what a cache has, and it has them not */
+};
+
+#define MISSING_INIT                               \
+	{                                          \
+		.all = BUF_INIT, .shown = BUF_INIT \
+	}
+
+static void
+missing_add(struct missing *m, const struct buf *path)
+{
+	AUTO(buf) struct buf name = BUF_INIT;
+
+	nix_text_package(&name, path->p, path->len);
+	buf_printf(&m->all, "%s\n", name.p);
+	if (m->n < NAMES_SHOWN)
+		buf_printf(&m->shown, "%s%s", m->n > 0 ? ", " : "", name.p);
+	m->n++;
+}
+
+static void
+missing_release(struct missing *m)
+{
+	buf_release(&m->all);
+	buf_release(&m->shown);
+}
+
+static int
+fail_missing(const struct missing *m, const char *what, struct err *e)
+{
+	err_set(e, ERR_BUILD,
+		"%zu %s%s missing here, and this registry downloads nothing: "
+		"%s%s",
+		m->n, what, m->n == 1 ? " is" : "s are", m->shown.p,
+		m->n > NAMES_SHOWN ? ", ..." : "");
+	err_set_detail(e, m->all.p, m->all.len);
+	return -1;
+}
 
 /*
  * Is the derivation's result known by its hash? The file begins with
@@ -124,58 +166,85 @@ has_fixed_output(const char *drv)
 static void
 plan_line(void *ctx, const char *line, size_t n)
 {
-	AUTO(buf) struct buf path = BUF_INIT, name = BUF_INIT;
+	AUTO(buf) struct buf path = BUF_INIT;
 	struct plan *plan = ctx;
 
+	if (n > 0 && *line != ' ') {
+		buf_add(&path, line, n);
+		plan->unknown = strstr(path.p, "know how to build") != NULL;
+		return;
+	}
 	while (n > 0 && *line == ' ') {
 		line++;
 		n--;
 	}
 	buf_add(&path, line, n);
-	if (!str_has_suffix(path.p, ".drv") ||
-	    !nix_text_is_store_path(path.p, plan->store_dir) ||
-	    !has_fixed_output(path.p))
+	if (!nix_text_is_store_path(path.p, plan->store_dir))
 		return;
-	nix_text_package(&name, path.p, path.len);
-	buf_printf(&plan->missing, "%s\n", name.p);
-	if (plan->n < NAMES_SHOWN)
-		buf_printf(&plan->shown, "%s%s", plan->n > 0 ? ", " : "",
-			   name.p);
-	plan->n++;
+	if (plan->unknown)
+		missing_add(&plan->closure, &path);
+	else if (str_has_suffix(path.p, ".drv") && has_fixed_output(path.p))
+		missing_add(&plan->files, &path);
+}
+
+/* What Nix would do; alone: without asking any cache. */
+static int
+make_plan(struct nix *n, const struct nix_args *drvs, bool alone,
+	  const struct nix_watch *w, struct plan *plan, struct err *e)
+{
+	const struct nix_watch watch = {
+		.cancel = w ? w->cancel : NULL,
+		.on_line = plan_line,
+		.ctx = plan,
+	};
+	AUTO(nix_run) struct nix_run r;
+
+	nix_run_init(&r, n, "nix-store", &watch);
+	nix_args_add(&r.args, "--realise", "--dry-run", (char *)NULL);
+	if (alone)
+		nix_args_option(&r.args, "substitute", "false");
+	for (size_t i = 0; i < drvs->n; i++)
+		nix_args_add(&r.args, drvs->v[i], (char *)NULL);
+	r.timeout_ms = TIMEOUT_MS;
+	/* What is wrong with the derivations shows when they are realised. */
+	return nix_run_start(&r, e);
+}
+
+/*
+ * A cache that has a package, but not all of its closure, is of no use: Nix
+ * then builds the package, and gets what that needs.
+ */
+static int
+check_closure(struct nix *n, const struct nix_args *drvs,
+	      const struct nix_watch *w, const struct plan *plan, struct err *e)
+{
+	struct plan alone = {.store_dir = plan->store_dir,
+			     .files = MISSING_INIT,
+			     .closure = MISSING_INIT};
+	int failed = make_plan(n, drvs, true, w, &alone, e);
+
+	if (failed == 0 && alone.files.n > 0)
+		failed = fail_missing(&plan->closure, "path", e);
+	missing_release(&alone.files);
+	missing_release(&alone.closure);
+	return failed;
 }
 
 int
 nix_check_offline(struct nix *n, const struct nix_args *drvs,
 		  const struct nix_watch *w, struct err *e)
 {
-	struct plan plan = {.missing = BUF_INIT, .shown = BUF_INIT};
-	const struct nix_watch watch = {
-		.cancel = w ? w->cancel : NULL,
-		.on_line = plan_line,
-		.ctx = &plan,
-	};
-	AUTO(nix_run) struct nix_run r;
+	struct plan plan = {.files = MISSING_INIT, .closure = MISSING_INIT};
 	int failed;
 
 	if (nix_store_dir(n, &plan.store_dir, e) < 0)
 		return -1;
-	nix_run_init(&r, n, "nix-store", &watch);
-	nix_args_add(&r.args, "--realise", "--dry-run", (char *)NULL);
-	for (size_t i = 0; i < drvs->n; i++)
-		nix_args_add(&r.args, drvs->v[i], (char *)NULL);
-	r.timeout_ms = TIMEOUT_MS;
-	failed = nix_run_start(&r, e);
-	/* What is wrong with the derivations shows when they are realised. */
-	if (failed == 0 && plan.n > 0) {
-		failed = err_set(e, ERR_BUILD,
-				 "%zu file%s missing here, and this registry "
-				 "downloads nothing: %s%s",
-				 plan.n, plan.n == 1 ? " is" : "s are",
-				 plan.shown.p,
-				 plan.n > NAMES_SHOWN ? ", ..." : "");
-		err_set_detail(e, plan.missing.p, plan.missing.len);
-	}
-	buf_release(&plan.missing);
-	buf_release(&plan.shown);
+	failed = make_plan(n, drvs, false, w, &plan, e);
+	if (failed == 0 && plan.files.n > 0)
+		failed = fail_missing(&plan.files, "file", e);
+	else if (failed == 0 && plan.closure.n > 0)
+		failed = check_closure(n, drvs, w, &plan, e);
+	missing_release(&plan.files);
+	missing_release(&plan.closure);
 	return failed;
 }
