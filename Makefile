@@ -91,6 +91,7 @@ CORE_SRC := \
 	core/flight.c \
 	core/forest.c \
 	core/jobs.c \
+	core/stages.c \
 	core/keys.c \
 	core/nix/answer.c \
 	core/nix/errors.c \

@@ -217,6 +217,7 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 	struct graph graph;
 	struct cut cut;
 
+	stages_enter(&b->stages, STAGE_CLOSURE);
 	job_set_progress(b->job, "reading the closure");
 	if (nix_closure(g->nix, &b->arena, outputs, &b->watch, &graph, e) < 0)
 		return -1;
@@ -229,6 +230,7 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 	/* What is learnt here is used when the operator says so (popcount). */
 	if (state_add_usage(g->state, &graph, e) < 0)
 		return -1;
+	stages_enter(&b->stages, STAGE_PACK);
 	job_set_progress(b->job, "packing %zu layers", cut.n);
 	layers = arena_alloc(&b->arena, cut.n, sizeof(*layers));
 	if (assemble_layers(&g->assembler, cut.layers, cut.n,
@@ -237,10 +239,20 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 		return -1;
 	for (size_t i = 0; i < cut.n; i++)
 		cut.described[i].layer = layers[i];
+	stages_enter(&b->stages, STAGE_MANIFEST);
 	if (write_manifest(b, &cut, &forest, ret, e) < 0)
 		return -1;
+	stages_enter(&b->stages, STAGE_SBOM);
 	attach_to_image(&b->attach, ret, outputs, &graph);
 	return 0;
+}
+
+static void
+attach_found(struct build *b, const struct manifest_info *image,
+	     const struct nix_outputs *outputs)
+{
+	stages_enter(&b->stages, STAGE_SBOM);
+	attach_to_found(&b->attach, image, outputs);
 }
 
 static int
@@ -255,6 +267,7 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	bool found;
 	int r;
 
+	stages_enter(&b->stages, STAGE_REALISE);
 	job_set_progress(b->job, "building or fetching %zu packages",
 			 evaluated->n);
 	if (nix_realise(g->nix, &b->arena, evaluated, &b->watch, &outputs,
@@ -262,7 +275,7 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 		return -1;
 	r = find_by_outputs(b, &outputs, &key, &found, ret, e);
 	if (r == 0 && found)
-		attach_to_found(&b->attach, ret, &outputs);
+		attach_found(b, ret, &outputs);
 	if (r == 0 && !found) {
 		r = assemble(b, &outputs, ret, e);
 		if (r == 0)
@@ -349,9 +362,11 @@ evaluate(struct build *b, struct nix_outputs *ret, struct err *e)
 	if (build_open_nix(g, e) < 0)
 		return -1;
 	b->attach.nix = g->nix;
-	job_set_progress(b->job, "evaluating");
+	stages_enter(&b->stages, STAGE_RESOLVE);
 	if (build_find_tree(b, &request.tree, e) < 0)
 		return -1;
+	stages_enter(&b->stages, STAGE_EVALUATE);
+	job_set_progress(b->job, "evaluating");
 	return nix_evaluate(g->nix, &b->arena, &request, &b->watch, ret, e);
 }
 
@@ -367,7 +382,7 @@ attach_late(struct build *b, const struct manifest_info *image)
 	if (evaluate(b, &outputs, &e) < 0)
 		log_err(LOG_WARN, "sbom.failed", &e);
 	else
-		attach_to_found(&b->attach, image, &outputs);
+		attach_found(b, image, &outputs);
 }
 
 int
@@ -391,7 +406,7 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	    find_by_outputs(b, &outputs, &key, &found, ret, e) < 0)
 		return -1;
 	if (found) {
-		attach_to_found(&b->attach, ret, &outputs);
+		attach_found(b, ret, &outputs);
 		return 0;
 	}
 	return realise(b, &outputs, &key, ret, e);
@@ -410,7 +425,8 @@ log_line(void *ctx UNUSED, const char *line, size_t n)
 
 int
 build_run(struct builder *g, struct job *j, const struct order *o,
-	  struct manifest_info *ret, size_t *ret_layers, struct err *e)
+	  struct manifest_info *ret, size_t *ret_layers,
+	  struct stages *ret_stages, struct err *e)
 {
 	struct build b = {.g = g, .job = j, .order = o};
 	int r;
@@ -429,6 +445,8 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		r = build_forms(&b, ret, e);
 	if (r == 0)
 		r = publish(&b, ret, e);
+	stages_end(&b.stages);
+	*ret_stages = b.stages;
 	*ret_layers = b.n_layers;
 	arena_release(&b.arena);
 	return r;

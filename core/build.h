@@ -19,6 +19,7 @@
 #include "core/keys.h"
 #include "core/model/image.h"
 #include "core/pack/pack.h"
+#include "core/stages.h"
 
 struct err;
 struct job;
@@ -76,10 +77,12 @@ bool build_has_nix(struct builder *g);
 /*
  * Build, or find on the way that it is there. Every manifest is made in both
  * forms. *ret is the OCI form; *ret_layers is how many layers had to be
- * looked at; 0 when all was found.
+ * looked at; 0 when all was found; *ret_stages where the time went, also
+ * when it failed.
  */
 MUST_CHECK int build_run(struct builder *g, struct job *j,
 			 const struct order *o, struct manifest_info *ret,
-			 size_t *ret_layers, struct err *e);
+			 size_t *ret_layers, struct stages *ret_stages,
+			 struct err *e);
 
 #endif

@@ -58,8 +58,12 @@ build_platform(struct build *b, const struct platform *p,
 	struct manifest_info oci, docker;
 
 	b->platform = p;
-	if (build_image(b, &oci, e) < 0 || need_docker(b, &oci, &docker, e) < 0)
+	if (build_image(b, &oci, e) < 0)
 		return -1;
+	stages_enter(&b->stages, STAGE_MANIFEST);
+	if (need_docker(b, &oci, &docker, e) < 0)
+		return -1;
+	stages_enter(&b->stages, STAGE_SBOM);
 	attach_to_other(&b->attach, &docker, &oci.digest, 1);
 	*ret_oci = (struct manifest_child){p, oci.digest, oci.size,
 					   oci.media_type};
@@ -123,6 +127,7 @@ build_index(struct build *b, struct manifest_info *ret, struct err *e)
 			   o->platforms[i]->os, o->platforms[i]->arch, e->msg);
 		err_clear(e);
 	}
+	stages_enter(&b->stages, STAGE_MANIFEST);
 	if (put_index(b, MANIFEST_OCI, oci, n, missing.len ? missing.p : NULL,
 		      ret, e) < 0 ||
 	    put_index(b, MANIFEST_DOCKER, docker, n, NULL, &list, e) < 0)

@@ -10,6 +10,7 @@
 #include "core/build.h"
 #include "core/model/source.h"
 #include "core/nix.h"
+#include "core/stages.h"
 
 struct buf;
 
@@ -26,6 +27,7 @@ struct build {
 	struct attach attach;
 	size_t n_layers;
 	atomic_size_t layers_ready;
+	struct stages stages;
 };
 
 /*

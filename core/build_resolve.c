@@ -114,6 +114,7 @@ build_resolve(struct build *b, struct err *e)
 	struct digest key;
 	bool found;
 
+	stages_enter(&b->stages, STAGE_RESOLVE);
 	key_revision(&c->source, b->order->tag, &key);
 	if (state_get_revision(b->g->state, &key, now_s(), &found, &b->revision,
 			       e) < 0)

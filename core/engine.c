@@ -18,6 +18,7 @@
 #include "core/nix.h"
 #include "core/pack/members.h"
 #include "core/resolve.h"
+#include "core/stages.h"
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
@@ -28,6 +29,7 @@ struct engine {
 	struct jobs *jobs;
 	atomic_uint_least64_t done;
 	atomic_uint_least64_t failed;
+	atomic_uint_least64_t stage_us[STAGES];
 };
 
 /*
@@ -78,6 +80,20 @@ now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Where the time went: for whoever wonders why a pull took so long. */
+static void
+count_stages(struct engine *g, const char *id, const struct stages *t)
+{
+	struct log_field f[STAGES + 2] = {LOG_S("build", id)};
+
+	for (unsigned i = 0; i < STAGES; i++) {
+		atomic_fetch_add(&g->stage_us[i], t->us[i]);
+		f[i + 1] =
+			(struct log_field)LOG_N(stage_name(i), t->us[i] / 1000);
+	}
+	log_emit(LOG_INFO, "build.stages", f);
+}
+
 static int
 run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	struct err *e)
@@ -86,6 +102,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	const struct order *o = payload;
 	uint64_t start = now_ms();
 	char digest[DIGEST_TEXT_CAP];
+	struct stages stages;
 	size_t layers = 0;
 	int r;
 
@@ -94,7 +111,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
 		 LOG_S("platform",
 		       o->n_platforms > 1 ? "several" : o->platforms[0]->arch));
-	r = build_run(&g->b, j, o, ret, &layers, e);
+	r = build_run(&g->b, j, o, ret, &layers, &stages, e);
 	if (r == 0) {
 		digest_text(&ret->digest, digest);
 		atomic_fetch_add(&g->done, 1);
@@ -110,6 +127,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 			 LOG_S("error", e->msg), LOG_S("detail", e->detail),
 			 LOG_N("ms", now_ms() - start));
 	}
+	count_stages(g, job_id(j), &stages);
 	log_set_request(NULL);
 	return r;
 }
@@ -307,6 +325,8 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 		.layers_packed = atomic_load(&g->b.assembler.packed),
 		.layers_reused = atomic_load(&g->b.assembler.reused),
 	};
+	for (unsigned i = 0; i < STAGES; i++)
+		ret->stage_us[i] = atomic_load(&g->stage_us[i]);
 	if (build_has_nix(&g->b))
 		ret->processes_started = nix_processes(g->b.nix);
 	jobs_count(g->jobs, &ret->builds_running, &ret->builds_queued);

@@ -17,6 +17,7 @@
 #include "core/base/attr.h"
 #include "core/base/digest.h"
 #include "core/jobs.h"
+#include "core/stages.h"
 
 struct arena;
 struct buf;
@@ -133,6 +134,7 @@ struct engine_stats {
 	uint64_t layers_packed;
 	uint64_t layers_reused;
 	uint64_t processes_started; /* Nix processes */
+	uint64_t stage_us[STAGES];  /* microseconds, over all builds */
 };
 
 void engine_stats(struct engine *g, struct engine_stats *ret);

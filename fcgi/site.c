@@ -9,6 +9,7 @@
 #include "core/base/err.h"
 #include "core/base/json.h"
 #include "core/engine.h"
+#include "core/stages.h"
 #include "core/sys/log.h"
 
 /* A check may start Nix; who asks more often gets the last one's result. */
@@ -120,6 +121,14 @@ engine_metrics(struct app *a, struct buf *to)
 	       "Layers that were there already.", s.layers_reused);
 	metric(to, "processes_started_total", "counter",
 	       "Nix processes started.", s.processes_started);
+	buf_adds(to, "# HELP firn_build_seconds_total Time of builds, by "
+		     "stage.\n# TYPE firn_build_seconds_total counter\n");
+	for (unsigned i = 0; i < STAGES; i++)
+		buf_printf(to,
+			   "firn_build_seconds_total{stage=\"%s\"} %" PRIu64
+			   ".%06u\n",
+			   stage_name(i), s.stage_us[i] / 1000000,
+			   (unsigned)(s.stage_us[i] % 1000000));
 }
 
 static void

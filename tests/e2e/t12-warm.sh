@@ -17,6 +17,10 @@ is "$(cat "$tmp"/status-* | tr -d '\n')" "$(printf '200%.0s' {1..10})" \
 is "$(sha256sum "$tmp"/m* | cut -d' ' -f1 | sort -u | wc -l)" 1 \
 	"and it is the same"
 is "$(metric firn_builds_done_total)" 1 "from one build"
+for stage in evaluate realise closure pack manifest sbom; do
+	like "$(metric "firn_build_seconds_total{stage=\"$stage\"}")" '[1-9]' \
+		"its time is known: $stage"
+done
 
 before=$(metric firn_processes_started_total)
 [ "$before" -gt 0 ]
