@@ -490,12 +490,13 @@ test-storage:
 	@tests/pkgs/prepare
 	@FIRN_TEST_LONG=1 LONG=1 tests/run clouds
 # the official conformance suite, and every client there is
-.PHONY: conformance
-conformance:
+# (test-patience: and a build of four minutes, for which each of them waits)
+.PHONY: conformance test-patience
+conformance test-patience:
 	@deploy/dev/install build run test clients
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
-	@tests/run clients
+	@LONG=$(filter test-patience,$@) tests/run clients
 pkgs:
 	@deploy/dev/install run
 	@tests/pkgs/prepare
@@ -564,6 +565,8 @@ INSTALLED = \
 	644:deploy/man/firn-fcgi.8:share/man/man8/firn-fcgi.8 \
 	644:deploy/man/firn.env.5:share/man/man5/firn.env.5 \
 	644:deploy/example.env:share/doc/firn/example.env \
+	644:deploy/clients/hosts.toml:share/doc/firn/clients/hosts.toml \
+	644:deploy/clients/registries.conf:share/doc/firn/clients/registries.conf \
 	644:README.md:share/doc/firn/README.md \
 	644:LICENSE:share/doc/firn/LICENSE \
 	644:deploy/systemd/firn.service.in:lib/systemd/system/firn.service \
@@ -588,7 +591,7 @@ uninstall:
 	@for i in $(INSTALLED); do \
 		rm -f '$(DESTDIR)$(PREFIX)'/"$${i##*:}"; \
 	done
-	@for d in firn/nix firn/nginx firn doc/firn; do \
+	@for d in firn/nix firn/nginx firn doc/firn/clients doc/firn; do \
 		rmdir '$(DESTDIR)$(PREFIX)/share/'$$d 2>/dev/null; \
 	done; true
 dist:

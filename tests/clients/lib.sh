@@ -39,6 +39,12 @@ cache_home=${XDG_CACHE_HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)/.cache}
 mkdir -p "$tmp/run" "$tmp/home"
 chmod 700 "$tmp/run"
 
+declare -A go_clients=(
+	[crane]=github.com/google/go-containerregistry/cmd/crane@v0.20.6
+	[oras]=oras.land/oras/cmd/oras@v1.2.3
+	[regctl]=github.com/regclient/regclient/cmd/regctl@v0.8.3
+)
+declare -A go_path
 go_client() { # PACKAGE@VERSION: prints its path
 	env -u HOME XDG_CACHE_HOME="$cache_home" \
 		"$top/tests/support/go-tool" "$1"
@@ -64,15 +70,12 @@ C
 	return 1
 }
 
-# Run a command that knows the registry as $named, too: some clients believe
-# whatever is called localhost. As root.
-with_name() { # COMMAND...
-	[ -e "$tmp/hosts" ] ||
-		{ cat /etc/hosts; echo "127.0.0.1 $named"; } > "$tmp/hosts"
-	# shellcheck disable=SC2016
-	unshare -m sh -c 'mount --bind "$0" /etc/hosts && exec "$@"' \
-		"$tmp/hosts" "$@"
-}
+# A command before which this stands knows the registry as $named, too: some
+# clients believe whatever is called localhost. For root. (Not a function: its
+# process is to be the command's.)
+with_name=(unshare -m sh -c 'mount --bind "$0" /etc/hosts && exec "$@"'
+	"$tmp/hosts")
+{ cat /etc/hosts; echo "127.0.0.1 $named"; } > "$tmp/hosts"
 
 # An engine without networks, with a directory of its own for /etc/docker,
 # where it looks for the CA.
@@ -84,8 +87,7 @@ start_docker() {
 	for port in "$h2_port" "$tls_port"; do
 		cp "$ca" "$tmp/docker/etc/certs.d/$named:$port/ca.crt"
 	done
-	# shellcheck disable=SC2016
-	with_name sh -c 'mount --bind "$0" /etc/docker && exec "$@"' \
+	"${with_name[@]}" sh -c 'mount --bind "$0" /etc/docker && exec "$@"' \
 		"$tmp/docker/etc" dockerd --data-root "$tmp/docker/root" \
 		--exec-root "$tmp/docker/exec" -H "unix://$tmp/docker/sock" \
 		-p "$tmp/docker/pid" --bridge=none --iptables=false \
@@ -99,17 +101,19 @@ start_docker() {
 }
 
 # Find what is here, and start what runs as a service. After tls_start.
-find_clients() {
+find_clients() { # [CLIENT...]
 	local client why
-	for client in "${all_clients[@]}"; do
+	[ $# -gt 0 ] || set -- "${all_clients[@]}"
+	for client; do
 		why="not installed"
 		case $client in
 		ctr) start_containerd > "$tmp/why" ;;
 		docker) start_docker > "$tmp/why" ;;
 		umoci) have umoci && have skopeo && [ "$(id -u)" -eq 0 ] ;;
-		crane) crane=$(go_client github.com/google/go-containerregistry/cmd/crane@v0.20.6 2> "$tmp/why") ;;
-		oras) oras=$(go_client oras.land/oras/cmd/oras@v1.2.3 2> "$tmp/why") ;;
-		regctl) regctl=$(go_client github.com/regclient/regclient/cmd/regctl@v0.8.3 2> "$tmp/why") ;;
+		crane | oras | regctl)
+			go_path[$client]=$(go_client "${go_clients[$client]}" \
+				2> "$tmp/why")
+			;;
 		*) have "$client" ;;
 		esac && { clients+=("$client"); continue; }
 		[ ! -s "$tmp/why" ] || why=$(tail -n 1 "$tmp/why")
@@ -219,7 +223,7 @@ ctr_() { ctr -a "$tmp/containerd.sock" "$@"; }
 pull_ctr() {
 	local how=--tlscacert=$ca
 	[ "$1" = http ] && how=--plain-http
-	with_name ctr -a "$tmp/containerd.sock" images pull \
+	"${with_name[@]}" ctr -a "$tmp/containerd.sock" images pull \
 		--snapshotter native "$how" "$2"
 }
 
@@ -232,12 +236,12 @@ pull_umoci() {
 		umoci unpack --image "$3:latest" "$3/bundle"
 }
 
-pull_crane() { SSL_CERT_FILE=$ca "$crane" pull --format oci "$2" "$3"; }
+pull_crane() { SSL_CERT_FILE=$ca "${go_path[crane]}" pull --format oci "$2" "$3"; }
 
 pull_oras() {
 	local how=(--from-ca-file "$ca" --from-resolve "${2%%/*}:127.0.0.1")
 	[ "$1" = http ] && how=(--from-plain-http)
-	"$oras" copy "${how[@]}" --to-oci-layout "$2" "$3:latest"
+	"${go_path[oras]}" copy "${how[@]}" --to-oci-layout "$2" "$3:latest"
 }
 
 pull_regctl() {
@@ -247,8 +251,8 @@ pull_regctl() {
 	else
 		set -- --cacert "$(cat "$ca")" "$@"
 	fi
-	"$regctl" registry set --skip-check "$1" "$2" "$registry" &&
-		"$regctl" image copy "$4" "ocidir://$5:latest"
+	"${go_path[regctl]}" registry set --skip-check "$1" "$2" "$registry" &&
+		"${go_path[regctl]}" image copy "$4" "ocidir://$5:latest"
 }
 
 pull() { # CLIENT TRANSPORT NAME[:TAG|@DIGEST] DIRECTORY

@@ -14,7 +14,11 @@ rec {
     builder = "${bashInteractive}/bin/bash";
     PATH = lib.concatStringsSep ":" (map (p: "${p}/bin") [ coreutils findutils gnutar ]);
     args = [ "-ec" ''for input in ''${buildInputs-}; do PATH=$PATH:$input/bin; done; eval "$buildCommand"'' ];
-  } // env);
+  } // env // lib.optionalAttrs (env ? builder) {
+    # As in nixpkgs: a script for bash, not a program.
+    builder = "${bashInteractive}/bin/bash";
+    args = [ "-e" env.builder ];
+  });
 
   writeTextFile = { name, text, executable ? false, destination ? "" }: mkDerivation {
     inherit name text executable destination;
