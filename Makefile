@@ -99,6 +99,7 @@ CORE_SRC := \
 	core/nix/eval.c \
 	core/nix/flake.c \
 	core/nix/index.c \
+	core/nix/machine.c \
 	core/nix/names.c \
 	core/nix/offline.c \
 	core/nix/open.c \

@@ -137,6 +137,8 @@ let
     if isPackage value then {
       inherit at;
       inherit (value) name;
+      # What it runs on, which may not be what builds it.
+      runsOn = value.stdenv.hostPlatform.system or value.system or null;
       drv = unsafeDiscardStringContext value.drvPath;
       outputs = map (output value) (outputsOf found);
       licenses = licensesOf value;

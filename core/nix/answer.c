@@ -175,6 +175,7 @@ answer_package(struct eval *v, struct arena *scratch, const char *asked,
 {
 	const char *drv = json_get_str(p, "drv");
 	const char *name = json_get_str(p, "name");
+	const char *system = json_get_str(p, "runsOn");
 	const struct json *outputs = json_get(p, "outputs");
 	AUTO(buf) struct buf at = BUF_INIT;
 	const char *const *path;
@@ -191,6 +192,11 @@ answer_package(struct eval *v, struct arena *scratch, const char *asked,
 			       asked);
 	if (nix_check_policy(v->nix, at.p, e) < 0)
 		return -1;
+	if (system && !nix_machine_runs(v->request->system, system))
+		return err_set(e, ERR_DENIED,
+			       "%s is not available for %s: the package set "
+			       "has it for %s",
+			       asked, v->request->system, system);
 	package = (struct nix_output){
 		.attribute = arena_strdup(v->arena, at.p),
 		.name = arena_strdup(v->arena, name),

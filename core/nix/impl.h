@@ -137,6 +137,16 @@ void nix_local_prefixes(struct buf *to, const char *list);
 MUST_CHECK int nix_check_offline(struct nix *n, const struct nix_args *drvs,
 				 const struct nix_watch *w, struct err *e);
 
+/* --- machine.c */
+
+/* Does a package of the one system run on the other? "x86_64-linux" */
+bool nix_machine_runs(const char *system, const char *of);
+/*
+ * The programs of realised outputs are for the system that was asked for.
+ * ERR_DENIED if not.
+ */
+MUST_CHECK int nix_check_machine(const struct nix_outputs *o, struct err *e);
+
 /* --- index.c: the names at the top of a package set, and near misses */
 
 struct nix_index_key {

@@ -193,6 +193,8 @@ nix_realise(struct nix *n, struct arena *a, const struct nix_outputs *outputs,
 	for (int tries = 0;; tries++) {
 		if (realise_once(n, a, outputs, w, root, ret, &collected, e) ==
 		    0) {
+			if (nix_check_machine(ret, e) < 0)
+				break;
 			*ret_root = root;
 			return 0;
 		}

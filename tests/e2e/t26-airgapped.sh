@@ -47,6 +47,7 @@ make_cache() { # DIR PATH...
 }
 mapfile -t paths < "$tmp/paths"
 make_cache "$tmp/cache" "${paths[@]}"
+x86_hello=$(grep -m 1 -e '-hello-[0-9.]*$' "$tmp/paths")
 arm_hello=$(grep -e '-hello-[0-9.]*$' "$tmp/paths" | tail -n 1)
 
 # --- and one that has nothing
@@ -130,6 +131,25 @@ is "$(http "$url/v2/amd64/hello/manifests/latest")" 422 \
 like "$(cat "$tmp/body")" '1 path is missing here.*: glibc' "  is named"
 for info in "$tmp"/cache/*.gone; do mv "$info" "${info%.gone}"; done
 registry_stop
+
+# --- a cache that holds another processor's programs under a path of arm64
+empty_store
+info_of() { local name=${1##*/}; echo "$tmp/cache/${name%%-*}.narinfo"; }
+cp "$(info_of "$arm_hello")" "$tmp/narinfo"
+sed -e "s|^StorePath: .*|StorePath: $arm_hello|" -e '/^Sig: /d' \
+	"$(info_of "$x86_hello")" > "$(info_of "$arm_hello")"
+cp "$tmp/conf/nix.conf" "$tmp/nix.conf"
+echo 'require-sigs = false' >> "$tmp/conf/nix.conf"
+export VAR=$tmp/var-lie
+registry_start || { ok 1 "the registry starts again"; finish; }
+is "$(http "$url/v2/arm64/hello/manifests/latest")" 403 \
+	"a cache that has x86_64 under a path of arm64: no image"
+like "$(cat "$tmp/body")" \
+	'hello-[0-9.]+ holds programs for another processor than aarch64' "  is told"
+is "$(http "$url/v2/amd64/hello/manifests/latest")" 200 "  x86_64 is served"
+registry_stop
+cp "$tmp/narinfo" "$(info_of "$arm_hello")"
+cp "$tmp/nix.conf" "$tmp/conf/nix.conf"
 
 # --- the same from a directory, and a repository
 empty_store

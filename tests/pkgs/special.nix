@@ -156,7 +156,7 @@ let
       name = "wrong-system-1.0";
       system = "riscv64-linux";
       builder = stdenv.shell;
-    };
+    } // { inherit stdenv; };
     needsFeature = script "needs-feature" { requiredSystemFeatures = [ "kvm-of-dreams" ]; } program;
   };
 

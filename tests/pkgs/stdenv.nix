@@ -110,6 +110,7 @@ rec {
       # may not be built can still be read, as in nixpkgs.
       output = outputName: plain.${outputName} // {
         inherit outputName outputs meta;
+        stdenv = { inherit system shell buildPlatform hostPlatform; };
         drvPath = checked plain.${outputName}.drvPath;
         outPath = checked plain.${outputName}.outPath;
         all = map (o: byName.${o}) outputs;

@@ -354,9 +354,37 @@ test_report_cut(void)
 	}
 }
 
+static void
+test_machine(void)
+{
+	static const struct {
+		const char *system, *of;
+		bool runs;
+	} cases[] = {
+		{"x86_64-linux", "x86_64-linux", true},
+		{"x86_64-linux", "i686-linux", true},
+		{"x86_64-linux", "builtin", true},
+		{"x86_64-linux", "aarch64-linux", false},
+		{"x86_64-linux", "x86_64-darwin", false},
+		{"x86_64-linux", "i686", false},
+		{"x86_64-linux", "", false},
+		{"aarch64-linux", "aarch64-linux", true},
+		{"aarch64-linux", "armv7l-linux", true},
+		{"aarch64-linux", "x86_64-linux", false},
+		{"aarch64-linux", "i686-linux", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		ok(nix_machine_runs(cases[i].system, cases[i].of) ==
+			   cases[i].runs,
+		   "on %s, %s %s", cases[i].system, cases[i].of,
+		   cases[i].runs ? "runs" : "does not run");
+}
+
 int
 main(void)
 {
+	test_machine();
 	test_clean();
 	test_scrub();
 	test_license();
