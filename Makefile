@@ -482,6 +482,7 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
 	@tests/bench/http
+	@tests/bench/nix
 # storage in clouds: the contract on each backend, then pulls end to end
 # (`make test` has the contract too, on clouds that are made up)
 .PHONY: test-storage
@@ -621,6 +622,12 @@ bench-pack: $(B)/firn $(B)/tests/bench/floor
 $(B)/tests/bench/floor: $(B)/tests/bench/floor.o $(LIB_PACK) $(LIB_SYS) \
 	$(LIB_BASE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_BASE)
+
+# a new image in a warm store, beside nix-build and (NIXERY_DIR=) Nixery
+.PHONY: bench-nix
+bench-nix: all
+	@tests/pkgs/prepare
+	@tests/bench/nix
 
 # The Nix side against the Nix of four Debian releases; needs root.
 .PHONY: test-nix-versions
