@@ -8,6 +8,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/model/graph.h"
+#include "tests/support/files.h"
 #include "tests/support/tap.h"
 
 #define REJECT "tests/reject/graph"
@@ -15,22 +16,6 @@
 #define B "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-lib-2"
 #define C "/nix/store/cccccccccccccccccccccccccccccccc-libc-3"
 #define HEX "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-static void
-read_file(const char *path, struct buf *to)
-{
-	char chunk[65536];
-	FILE *f = fopen(path, "re");
-	size_t n;
-
-	if (!f) {
-		printf("Bail out! can't open %s\n", path);
-		exit(1);
-	}
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(to, chunk, n);
-	(void)fclose(f);
-}
 
 static int
 parse(struct arena *a, const char *text, size_t n, bool dump, struct graph *g,

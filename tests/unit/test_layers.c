@@ -14,25 +14,10 @@
 #include "core/model/graph.h"
 #include "core/model/layers.h"
 #include "core/model/popularity.h"
+#include "tests/support/files.h"
 #include "tests/support/tap.h"
 
 #define GOLDEN "tests/golden/layers"
-
-static void
-read_file(const char *path, struct buf *to)
-{
-	char chunk[65536];
-	FILE *f = fopen(path, "re");
-	size_t n;
-
-	if (!f) {
-		printf("Bail out! can't open %s\n", path);
-		exit(1);
-	}
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(to, chunk, n);
-	(void)fclose(f);
-}
 
 static void
 write_json(struct json_out *o, const struct json *v)
