@@ -187,6 +187,7 @@ UNIT_TESTS := \
 
 # tests/fuzz/fuzz_X.c: fuzzed by `make fuzz T=X`, replayed by `make unit`
 FUZZ_TARGETS := \
+	tests/fuzz/fuzz_answer.c \
 	tests/fuzz/fuzz_config.c \
 	tests/fuzz/fuzz_dump.c \
 	tests/fuzz/fuzz_headers.c \
@@ -194,6 +195,7 @@ FUZZ_TARGETS := \
 	tests/fuzz/fuzz_image.c \
 	tests/fuzz/fuzz_json.c \
 	tests/fuzz/fuzz_manifest.c \
+	tests/fuzz/fuzz_narinfo.c \
 	tests/fuzz/fuzz_nix.c \
 	tests/fuzz/fuzz_records.c \
 	tests/fuzz/fuzz_route.c

@@ -56,6 +56,8 @@ narinfo_parse(struct arena *a, const char *text, size_t n, struct narinfo *ret,
 
 	if (n > NARINFO_MAX)
 		return err_set(e, ERR_INVALID, "narinfo: too large");
+	if (n > 0 && memchr(text, '\0', n))
+		return err_set(e, ERR_INVALID, "narinfo: not a text");
 	while (str_cut(&rest, '\n', &line)) {
 		if (value_of(line, "StorePath", &value))
 			path = value;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs a fuzz target without a fuzzer: over every file of its corpus and
- * every input that once made it fail, and over what is left of each when it
- * is cut short. The target is named by the program's name, replay_X. Runs at
- * the top of the tree, as all tests do.
+ * every input that once made it fail or has to be refused, and over what is
+ * left of each when it is cut short. The target is named by the program's name,
+ * replay_X. Runs at the top of the tree, as all tests do.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ run(const char *p, size_t n)
 }
 
 static int
-run_file(const char *path, struct err *e)
+run_file(const char *path, bool refused, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	size_t step;
@@ -45,19 +45,22 @@ run_file(const char *path, struct err *e)
 	for (size_t n = 0; n < text.len; n += step)
 		run(text.p, n);
 	run(text.p, text.len);
+	if (refused && !fuzz_rejects((const uint8_t *)text.p, text.len))
+		return err_set(e, ERR_INVALID, "%s is taken", path);
 	return 0;
 }
 
 /* How many files were run, which is none when there is no such directory. */
 static int
-run_all(const char *kind, const char *target, size_t *ret_files, struct err *e)
+run_all(const char *kind, const char *target, bool refused, size_t *ret_files,
+	struct err *e)
 {
 	AUTO(buf) struct buf dir = BUF_INIT;
 	struct fs_names names;
 	int r = 0;
 
 	*ret_files = 0;
-	buf_printf(&dir, "tests/fuzz/%s/%s", kind, target);
+	buf_printf(&dir, "tests/%s/%s", kind, target);
 	if (fs_list(dir.p, &names, e) < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
@@ -68,7 +71,7 @@ run_all(const char *kind, const char *target, size_t *ret_files, struct err *e)
 		AUTO(buf) struct buf path = BUF_INIT;
 
 		buf_printf(&path, "%s/%s", dir.p, names.v[i]);
-		r = run_file(path.p, e);
+		r = run_file(path.p, refused, e);
 	}
 	*ret_files = names.n;
 	fs_names_free(&names);
@@ -79,15 +82,22 @@ int
 main(void)
 {
 	const char *target = strchr(program_invocation_short_name, '_');
-	size_t seeds = 0, found = 0;
+	size_t n = 0;
 	struct err e = ERR_INIT;
+	bool good;
 
 	target = target ? target + 1 : "";
-	ok(run_all("corpus", target, &seeds, &e) == 0 && seeds > 0,
-	   "%s: %zu inputs of the corpus, whole and cut %s", target, seeds,
+	good = run_all("fuzz/corpus", target, false, &n, &e) == 0 && n > 0;
+	ok(good, "%s: %zu inputs of the corpus, whole and cut %s", target, n,
 	   e.msg);
 	err_clear(&e);
-	ok(run_all("regress", target, &found, &e) == 0,
-	   "%s: %zu inputs that failed once %s", target, found, e.msg);
+	good = run_all("fuzz/regress", target, false, &n, &e) == 0;
+	ok(good, "%s: %zu inputs that failed once %s", target, n, e.msg);
+	err_clear(&e);
+	if (fuzz_rejects) {
+		good = run_all("reject/nix", target, true, &n, &e) == 0 &&
+		       n > 0;
+		ok(good, "%s: %zu inputs are refused %s", target, n, e.msg);
+	}
 	return done_testing();
 }
