@@ -82,7 +82,9 @@ CORE_SRC := \
 	core/attach.c \
 	core/build.c \
 	core/build_forms.c \
+	core/build_log.c \
 	core/build_resolve.c \
+	core/buildlog.c \
 	core/cache.c \
 	core/config.c \
 	core/counts.c \
@@ -147,6 +149,7 @@ UNIT_TESTS := \
 	tests/unit/test_assemble.c \
 	tests/unit/test_attach.c \
 	tests/unit/test_base.c \
+	tests/unit/test_buildlog.c \
 	tests/unit/test_cache.c \
 	tests/unit/test_cloud.c \
 	tests/unit/test_compression.c \
@@ -414,6 +417,9 @@ $(B)/tests/test_attach: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_attach: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
+$(B)/tests/test_buildlog: $(B)/tests/support/tree.o $(LIB_CORE) $(LIB_SYS) \
+	$(LIB_BASE)
+$(B)/tests/test_buildlog: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_cache: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)

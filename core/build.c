@@ -218,7 +218,7 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 	struct cut cut;
 
 	stages_enter(&b->stages, STAGE_CLOSURE);
-	job_set_progress(b->job, "reading the closure");
+	build_say(b, "reading the closure");
 	if (nix_closure(g->nix, &b->arena, outputs, &b->watch, &graph, e) < 0)
 		return -1;
 	if (forest_make(&b->arena, paths_of(b, outputs), outputs->n, &forest,
@@ -231,7 +231,7 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 	if (state_add_usage(g->state, &graph, e) < 0)
 		return -1;
 	stages_enter(&b->stages, STAGE_PACK);
-	job_set_progress(b->job, "packing %zu layers", cut.n);
+	build_say(b, "packing %zu layers", cut.n);
 	layers = arena_alloc(&b->arena, cut.n, sizeof(*layers));
 	if (assemble_layers(&g->assembler, cut.layers, cut.n,
 			    job_cancel_flag(b->job), layer_ready, b, layers,
@@ -268,8 +268,7 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	int r;
 
 	stages_enter(&b->stages, STAGE_REALISE);
-	job_set_progress(b->job, "building or fetching %zu packages",
-			 evaluated->n);
+	build_say(b, "building or fetching %zu packages", evaluated->n);
 	if (nix_realise(g->nix, &b->arena, evaluated, &b->watch, &outputs,
 			&root, e) < 0)
 		return -1;
@@ -366,7 +365,7 @@ evaluate(struct build *b, struct nix_outputs *ret, struct err *e)
 	if (build_find_tree(b, &request.tree, e) < 0)
 		return -1;
 	stages_enter(&b->stages, STAGE_EVALUATE);
-	job_set_progress(b->job, "evaluating");
+	build_say(b, "evaluating");
 	return nix_evaluate(g->nix, &b->arena, &request, &b->watch, ret, e);
 }
 
@@ -412,17 +411,6 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	return realise(b, &outputs, &key, ret, e);
 }
 
-static void
-log_line(void *ctx UNUSED, const char *line, size_t n)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	if (!log_enabled(LOG_DEBUG))
-		return;
-	buf_add(&text, line, n);
-	log_debug("nix.line", LOG_S("line", text.p));
-}
-
 int
 build_run(struct builder *g, struct job *j, const struct order *o,
 	  struct manifest_info *ret, size_t *ret_layers,
@@ -432,7 +420,8 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	int r;
 
 	b.watch.cancel = job_cancel_flag(j);
-	b.watch.on_line = log_line;
+	b.watch.on_line = build_log_line;
+	b.watch.ctx = &b;
 	b.attach = (struct attach){
 		.wanted = g->config->sbom,
 		.cache = &g->cache,
@@ -440,6 +429,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		.arena = &b.arena,
 		.name = o->image.name,
 	};
+	build_log_start(&b);
 	r = build_resolve(&b, e);
 	if (r == 0)
 		r = build_forms(&b, ret, e);
@@ -447,6 +437,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		r = publish(&b, ret, e);
 	stages_end(&b.stages);
 	*ret_stages = b.stages;
+	build_log_end(&b, ret, e);
 	*ret_layers = b.n_layers;
 	arena_release(&b.arena);
 	return r;

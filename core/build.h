@@ -13,6 +13,7 @@
 #include "core/assemble.h"
 #include "core/base/arena.h"
 #include "core/base/attr.h"
+#include "core/base/err.h"
 #include "core/cache.h"
 #include "core/config.h"
 #include "core/counts.h"
@@ -21,7 +22,7 @@
 #include "core/pack/pack.h"
 #include "core/stages.h"
 
-struct err;
+struct buildlogs;
 struct job;
 struct manifest_info;
 struct members;
@@ -43,6 +44,7 @@ struct builder {
 	struct key_settings settings;
 	struct counts counts;
 	struct members *members; /* NULL: blocks are not kept */
+	struct buildlogs *logs;  /* NULL: they are not kept */
 	char pack_id[PACK_ID_CAP];
 };
 
@@ -84,5 +86,12 @@ MUST_CHECK int build_run(struct builder *g, struct job *j,
 			 const struct order *o, struct manifest_info *ret,
 			 size_t *ret_layers, struct stages *ret_stages,
 			 struct err *e);
+
+/*
+ * Is there a log (engine_read_log) of a build that failed so? Where the
+ * message tells it all nobody needs one, and who asks for a thousand names
+ * that are none does not push out what others look for.
+ */
+bool build_keeps_log(enum err_kind kind);
 
 #endif

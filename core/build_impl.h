@@ -13,6 +13,7 @@
 #include "core/stages.h"
 
 struct buf;
+struct buildlog;
 
 /* One build, while it runs. */
 struct build {
@@ -28,7 +29,18 @@ struct build {
 	size_t n_layers;
 	atomic_size_t layers_ready;
 	struct stages stages;
+	uint64_t start_ms;
+	struct buildlog *log; /* NULL: none is kept */
 };
+
+/* What it does now: for those who wait, and for its page. */
+PRINTF(2, 3) void build_say(struct build *b, const char *fmt, ...);
+
+/* The build's page, from its start to its end; *e may gain where it is. */
+void build_log_start(struct build *b);
+void build_log_line(void *b, const char *line, size_t n);
+void build_log_end(struct build *b, const struct manifest_info *made,
+		   struct err *e);
 
 /*
  * Which state of the package set does the order's tag mean? Into b->revision.

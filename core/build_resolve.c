@@ -74,7 +74,7 @@ resolve_source(struct build *b, struct revision *ret, struct err *e)
 	const struct source *s = &b->g->config->source;
 	const struct resolve_options o = resolve_options_of(b);
 
-	job_set_progress(b->job, "resolving %s", b->order->tag);
+	build_say(b, "resolving %s", b->order->tag);
 	if (resolve_check_tag(s, b->order->tag, e) < 0)
 		return -1;
 	if (s->kind != SOURCE_FLAKE)

@@ -224,7 +224,8 @@ read_endpoint(struct owned *o, const struct variable *v, const char *s,
 		return err_set(e, ERR_INVALID,
 			       "a URL like https://host:port is wanted, "
 			       "without a user or a path");
-	return read_text(o, v, s, e);
+	*(const char **)field(o, v) = arena_strndup(&o->arena, s, n);
+	return 0;
 }
 
 static int
@@ -396,6 +397,7 @@ static const struct variable variables[] = {
 	{"FIRN_HOPS", NULL, "9", NUMBER(hops, 0, 9)},
 	{"FIRN_FINAL_HOLD", NULL, "900", NUMBER(final_hold_s, 1, DAY)},
 	{"FIRN_LISTEN", NULL, NULL, .read = read_text, AT(listen)},
+	{"FIRN_PUBLIC_URL", NULL, NULL, .read = read_endpoint, AT(public_url)},
 	{"FIRN_WAITERS", NULL, "1024", NUMBER(waiters, 1, 100000)},
 	{"FIRN_THREADS", NULL, "32", NUMBER(threads, 1, 1024)},
 	{"FIRN_LOG_LEVEL", NULL, "info", .read = read_level},

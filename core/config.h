@@ -96,7 +96,8 @@ struct config {
 	uint64_t final_hold_s;
 	uint64_t waiters;
 	uint64_t threads;
-	const char *listen; /* NULL: the socket that we inherited */
+	const char *public_url; /* NULL: unknown; without a slash at its end */
+	const char *listen;     /* NULL: the socket that we inherited */
 	enum log_level log_level;
 
 	const char *nix_dir; /* where our Nix expressions are */

@@ -11,6 +11,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/build.h"
+#include "core/buildlog.h"
 #include "core/config.h"
 #include "core/flight.h"
 #include "core/forest.h"
@@ -101,7 +102,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	struct engine *g = ctx;
 	const struct order *o = payload;
 	uint64_t start = now_ms();
-	char digest[DIGEST_TEXT_CAP];
+	char digest[DIGEST_TEXT_CAP], page[64] = "";
 	struct stages stages;
 	size_t layers = 0;
 	int r;
@@ -121,11 +122,14 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 			 LOG_N("ms", now_ms() - start));
 	} else {
 		atomic_fetch_add(&g->failed, 1);
+		if (g->b.logs && build_keeps_log(e->kind))
+			(void)snprintf(page, sizeof(page), "/builds/%s",
+				       job_id(j));
 		log_warn("build.failed", LOG_S("build", job_id(j)),
 			 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
 			 LOG_S("kind", err_kind_name(e->kind)),
 			 LOG_S("error", e->msg), LOG_S("detail", e->detail),
-			 LOG_N("ms", now_ms() - start));
+			 LOG_S("page", page), LOG_N("ms", now_ms() - start));
 	}
 	count_stages(g, job_id(j), &stages);
 	log_set_request(NULL);
@@ -298,6 +302,15 @@ engine_start(struct engine *g, const struct image *image, const char *tag,
 	return jobs_start(g->jobs, &key, o, ret, e);
 }
 
+int
+engine_read_log(struct engine *g, const char *id, struct buf *to,
+		bool *ret_running, struct err *e)
+{
+	if (g->b.logs)
+		return buildlogs_read(g->b.logs, id, to, ret_running, e);
+	return err_set(e, ERR_NOT_FOUND, "there is no log of a build %s", id);
+}
+
 void
 engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx)
 {
@@ -389,6 +402,18 @@ open_parts(struct engine *g, struct err *e)
 	return 0;
 }
 
+/* A build does not need them. */
+static void
+open_logs(struct engine *g)
+{
+	AUTO(buf) struct buf dir = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	buf_printf(&dir, "%s/builds", g->b.config->state_path);
+	if (buildlogs_open(dir.p, &g->b.logs, &e) < 0)
+		log_err(LOG_WARN, "buildlog.none", &e);
+}
+
 /* Packed blocks are kept only where the operator gives them room. */
 static void
 open_members(struct engine *g)
@@ -450,6 +475,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 	g->b.assembler.flights = flights_new();
 	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads);
 	open_members(g);
+	open_logs(g);
 	g->b.assembler.compression = config->compression;
 	g->b.assembler.threads = (unsigned)config->pack_threads;
 	g->jobs = jobs_new(&(struct jobs_options){
@@ -475,6 +501,7 @@ engine_free(struct engine *g)
 	if (g->b.assembler.pool)
 		pack_pool_free(g->b.assembler.pool);
 	members_free(g->b.members);
+	buildlogs_free(g->b.logs);
 	counts_release(&g->b.counts);
 	flights_free(g->b.assembler.flights);
 	nix_free(g->b.nix);

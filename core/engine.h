@@ -117,6 +117,13 @@ MUST_CHECK int engine_list_images(struct engine *g, const char *last,
 				  struct engine_names *ret, struct err *e);
 
 /*
+ * What a build said, by its identifier (job_id); *ret_running: it may say
+ * more. ERR_NOT_FOUND when there is none, or none any more.
+ */
+MUST_CHECK int engine_read_log(struct engine *g, const char *id, struct buf *to,
+			       bool *ret_running, struct err *e);
+
+/*
  * Have fn called, on a thread of the engine, whenever any job has ended, so
  * that one thread can wait for many. Set once, before the first job.
  */

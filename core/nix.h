@@ -26,6 +26,7 @@
 #include "core/model/source.h"
 
 struct arena;
+struct buf;
 struct err;
 struct nix;
 
@@ -90,6 +91,13 @@ struct nix_watch {
 	void (*on_line)(void *ctx, const char *line, size_t n);
 	void *ctx;
 };
+
+/*
+ * A line as strangers may see it, appended: without paths of this machine
+ * but the store's, and without names and passwords in addresses. n may be
+ * NULL.
+ */
+void nix_scrub(struct nix *n, const char *line, struct buf *to);
 
 struct nix_request {
 	const struct source *source;

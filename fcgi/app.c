@@ -34,6 +34,7 @@ static const struct {
 	[ROUTE_READY] = {site_ready, LOG_DEBUG},
 	[ROUTE_METRICS] = {site_metrics, LOG_DEBUG},
 	[ROUTE_INDEX] = {site_index, LOG_INFO},
+	[ROUTE_BUILD] = {site_build, LOG_INFO},
 };
 
 static const enum fault part_faults[] = {

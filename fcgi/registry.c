@@ -189,6 +189,9 @@ hop(const struct app *a, struct exchange *x)
 	buf_adds(&r->body, "image is being built: ");
 	job_progress(x->job, &r->body);
 	buf_addc(&r->body, '\n');
+	if (a->config->public_url)
+		buf_printf(&r->body, "log: %s/builds/%s\n",
+			   a->config->public_url, job_id(x->job));
 	return true;
 }
 

@@ -52,6 +52,10 @@ static const struct {
 	[FAULT_NO_NAME] = {404, "NAME_UNKNOWN", NULL, 0},
 	[FAULT_NO_MANIFEST] = {404, "MANIFEST_UNKNOWN", NULL, 0},
 	[FAULT_NO_BLOB] = {404, "BLOB_UNKNOWN", NULL, 0},
+	[FAULT_NO_BUILD] = {404, "UNSUPPORTED",
+			    "there is no such build, or its log is not kept "
+			    "any more",
+			    0},
 	[FAULT_METHOD] = {405, "UNSUPPORTED",
 			  "this registry is read-only: GET and HEAD", 0},
 	[FAULT_RANGE] = {416, "UNSUPPORTED", "the range is beyond the end", 0},

@@ -72,6 +72,7 @@ enum fault {
 	FAULT_NO_NAME,        /* no such repository */
 	FAULT_NO_MANIFEST,    /* no such package, tag, or manifest */
 	FAULT_NO_BLOB,        /* no such blob */
+	FAULT_NO_BUILD,       /* no such build, or it is forgotten */
 	FAULT_METHOD,         /* not GET or HEAD */
 	FAULT_RANGE,          /* a range beyond the end */
 	FAULT_DENIED,         /* policy */

@@ -9,6 +9,7 @@
 #include "core/model/image.h"
 
 #define W_MAX 99u
+#define BUILD_ID_LEN 32u
 
 static const char *const kind_names[ROUTE_KINDS] = {
 	[ROUTE_NONE] = "none",           [ROUTE_V2_NONE] = "v2_none",
@@ -17,6 +18,7 @@ static const char *const kind_names[ROUTE_KINDS] = {
 	[ROUTE_REFERRERS] = "referrers", [ROUTE_CATALOG] = "catalog",
 	[ROUTE_HEALTH] = "health",       [ROUTE_READY] = "ready",
 	[ROUTE_METRICS] = "metrics",     [ROUTE_INDEX] = "index",
+	[ROUTE_BUILD] = "build",
 };
 
 /* Paths that are one word. */
@@ -148,6 +150,18 @@ is_lower_hex(struct str s)
 		if (!is_digit(s.p[i]) && (s.p[i] < 'a' || s.p[i] > 'f'))
 			return false;
 	return true;
+}
+
+/* "/builds/" and an identifier. */
+static bool
+is_build(const char *path, const char **ret)
+{
+	static const char head[] = "/builds/";
+
+	if (!str_has_prefix(path, head))
+		return false;
+	*ret = path + sizeof(head) - 1;
+	return strlen(*ret) == BUILD_ID_LEN && is_lower_hex(str_of(*ret));
 }
 
 /* Only the registered algorithms; ours is SHA-256. */
@@ -413,6 +427,10 @@ route_parse(struct arena *a, const char *uri, struct route *ret,
 			ret->kind = fixed[i].kind;
 			return 0;
 		}
+	}
+	if (is_build(ret->path, &ret->build)) {
+		ret->kind = ROUTE_BUILD;
+		return 0;
 	}
 	if (!str_has_prefix(ret->path, "/v2/"))
 		return 0;

@@ -40,6 +40,7 @@ enum route_kind {
 	ROUTE_READY,     /* /readyz */
 	ROUTE_METRICS,   /* /metrics */
 	ROUTE_INDEX,     /* / */
+	ROUTE_BUILD,     /* /builds/ID */
 	ROUTE_KINDS,     /* how many there are */
 };
 
@@ -80,6 +81,7 @@ struct route {
 	const char *tag;
 	enum route_digest digest_kind;
 	struct digest digest;
+	const char *build; /* an identifier, 32 lower-case hex digits */
 	struct route_query query;
 	const char *raw_query; /* as written, "" when there is none */
 };

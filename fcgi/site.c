@@ -14,6 +14,8 @@
 
 /* A check may start Nix; who asks more often gets the last one's result. */
 #define READY_FOR_MS 5000u
+/* How often a browser looks again at the page of a build that runs. */
+#define REFRESH_S 2u
 
 bool
 site_none(struct app *a, struct exchange *x, enum wake why)
@@ -203,6 +205,34 @@ site_metrics(struct app *a, struct exchange *x, enum wake why)
 	engine_metrics(a, &r->body);
 	server_metrics(a, &r->body);
 	request_metrics(a, &r->body);
+	return true;
+}
+
+/*
+ * What a build said, as plain text: none of it is ours to trust, and no
+ * browser looks for markup in it (X-Content-Type-Options is app.c's).
+ */
+bool
+site_build(struct app *a, struct exchange *x, enum wake why)
+{
+	struct response *r = &x->response;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+	bool running;
+
+	(void)why;
+	if (engine_read_log(a->engine, x->route.build, &text, &running, &e) < 0)
+		return app_fail(x, &e, FAULT_REQUEST, FAULT_NO_BUILD);
+	response_start(r, 200);
+	response_header(r, "Content-Type", "text/plain; charset=utf-8");
+	response_header(r, "Cache-Control", "no-store");
+	response_header(r, "Content-Security-Policy",
+			"default-src 'none'; sandbox; frame-ancestors 'none'");
+	if (running)
+		response_header(r, "Refresh", "%u", REFRESH_S);
+	buf_add(&r->body, text.p, text.len);
+	if (running)
+		buf_adds(&r->body, "== it is still running\n");
 	return true;
 }
 

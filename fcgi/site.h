@@ -14,6 +14,7 @@ app_handler site_health;  /* 200 while workers answer; asks nobody */
 app_handler site_ready;   /* 200, or 503 with the part that is not */
 app_handler site_metrics; /* Prometheus text format */
 app_handler site_index;
+app_handler site_build; /* what a build said, and says while it runs */
 app_handler site_none;
 
 #endif

@@ -90,6 +90,27 @@ err_wrap(struct err *e, const char *fmt, ...)
 }
 
 void
+err_append(struct err *e, const char *fmt, ...)
+{
+	char more[ERR_MSG_MAX / 2];
+	size_t n = strlen(e->msg);
+	va_list ap;
+	int m;
+
+	assert(e->kind != ERR_NONE);
+	va_start(ap, fmt);
+	m = vsnprintf(more, sizeof(more), fmt, ap);
+	va_end(ap);
+	trim_utf8(more, sizeof(more), m < 0 ? 0 : (size_t)m);
+	if (n + strlen(more) >= sizeof(e->msg)) {
+		n = sizeof(e->msg) - 1 - strlen(more);
+		trim_utf8(e->msg, n + 1, n + 1);
+		n = strlen(e->msg);
+	}
+	memcpy(e->msg + n, more, strlen(more) + 1);
+}
+
+void
 err_set_detail(struct err *e, const char *text, size_t n)
 {
 	if (n > sizeof(e->detail) - 1) {

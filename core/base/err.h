@@ -58,6 +58,12 @@ int err_set_errno(struct err *e, enum err_kind kind, int errnum,
 PRINTF(2, 3) int err_wrap(struct err *e, const char *fmt, ...);
 
 /*
+ * Put a text behind it; where both have no room, the end of the older one
+ * goes.
+ */
+PRINTF(2, 3) void err_append(struct err *e, const char *fmt, ...);
+
+/*
  * Attach detail, n bytes of any text: its last ERR_DETAIL_MAX bytes are
  * kept, from a line's start where one is there.
  */

@@ -185,7 +185,8 @@ nix_index_auto(struct nix_index **ix)
 void nix_text_clean(struct buf *to, const char *s, size_t n);
 /*
  * The same text with absolute paths cut to their last component, unless they
- * are in the store.
+ * are in the store or the same everywhere; and with addresses without the
+ * names and passwords that are in them.
  */
 void nix_text_scrub(struct buf *to, const char *s, const char *store_dir);
 /* "/nix/store/HASH-git-2.39.drv" gives "git-2.39"; anything else itself. */

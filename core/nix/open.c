@@ -315,6 +315,19 @@ ask_store(struct nix *n, const char *store_dir, struct err *e)
 	return 0;
 }
 
+void
+nix_scrub(struct nix *n, const char *line, struct buf *to)
+{
+	const char *store_dir = NULL;
+
+	if (n) {
+		(void)pthread_mutex_lock(&n->lock);
+		store_dir = n->store_dir;
+		(void)pthread_mutex_unlock(&n->lock);
+	}
+	nix_text_scrub(to, line, store_dir ? store_dir : "/nix/store");
+}
+
 int
 nix_check(struct nix *n, struct err *e)
 {

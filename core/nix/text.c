@@ -55,6 +55,34 @@ url_len(const char *text, const char *p)
 	return strcspn(p, " \n\t'\"");
 }
 
+/* What builders see in the sandbox, or on any machine. */
+static bool
+is_everywhere(const char *p)
+{
+	static const char *const dirs[] = {"/bin/", "/build/", "/dev/",
+					   "/usr/bin/"};
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		if (str_has_prefix(p, dirs[i]))
+			return true;
+	return false;
+}
+
+/* "//user:password@host/...", n bytes of it. */
+static void
+add_url(struct buf *to, const char *p, size_t n)
+{
+	size_t authority = 2 + strcspn(p + 2, "/?# \n\t'\"");
+	const char *at = memrchr(p, '@', authority < n ? authority : n);
+
+	if (at) {
+		buf_adds(to, "//");
+		n -= (size_t)(at + 1 - p);
+		p = at + 1;
+	}
+	buf_add(to, p, n);
+}
+
 void
 nix_text_scrub(struct buf *to, const char *s, const char *store_dir)
 {
@@ -66,14 +94,14 @@ nix_text_scrub(struct buf *to, const char *s, const char *store_dir)
 		bool begins = p == s || ends_path(p[-1]);
 
 		if (url_len(s, p) > 0) {
-			buf_add(to, p, url_len(s, p));
+			add_url(to, p, url_len(s, p));
 			p += url_len(s, p);
 			continue;
 		}
 		/* The closing byte of the quotation mark of UTF-8 text. */
 		if (p > s && ((unsigned char)p[-1] & 0x80u) != 0)
 			begins = true;
-		if (*p != '/' || !begins ||
+		if (*p != '/' || !begins || is_everywhere(p) ||
 		    (strncmp(p, store_dir, store_len) == 0 &&
 		     p[store_len] == '/')) {
 			buf_addc(to, *p++);

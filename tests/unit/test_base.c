@@ -21,6 +21,8 @@ test_err(void)
 	err_wrap(&e, "while %s", "testing");
 	is_str(e.msg, "while testing: line 1 more", "context comes first");
 	ok(e.kind == ERR_BUILD, "wrapping keeps the kind");
+	err_append(&e, " (%d)", 2);
+	is_str(e.msg, "while testing: line 1 more (2)", "more behind it");
 	err_clear(&e);
 	memset(text, 'a', sizeof(text));
 	for (size_t i = 0; i + 2 < sizeof(text); i += 2)
@@ -30,6 +32,10 @@ test_err(void)
 	ok(strlen(e.msg) < ERR_MSG_MAX &&
 		   (unsigned char)e.msg[strlen(e.msg) - 1] == 0xA9,
 	   "a long text is cut between characters");
+	err_append(&e, " the end");
+	ok(strlen(e.msg) < ERR_MSG_MAX && strlen(e.msg) > ERR_MSG_MAX - 8 &&
+		   strstr(e.msg, "\xC3\xA9 the end"),
+	   "and again, where something is to come behind it");
 	memset(text, 'b', sizeof(text));
 	err_set_detail(&e, "one\ntwo", 7);
 	is_str(e.detail, "one\ntwo", "detail keeps its lines");

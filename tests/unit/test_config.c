@@ -138,6 +138,9 @@ static const struct {
 	{"FIRN_FINAL_HOLD=86400", NULL},
 	{"FIRN_FINAL_HOLD=86401", "to 86400"},
 	{"FIRN_LISTEN=unix:/run/firn.sock", NULL},
+	{"FIRN_PUBLIC_URL=https://registry.example:8443/", NULL},
+	{"FIRN_PUBLIC_URL=registry.example", "https://host:port"},
+	{"FIRN_PUBLIC_URL=https://registry.example/firn", "a path"},
 	{"FIRN_WAITERS=1", NULL},
 	{"FIRN_WAITERS=0", "from 1"},
 	{"FIRN_THREADS=1024", NULL},
@@ -267,6 +270,7 @@ test_values(void)
 		"FIRN_LAYER_ALGORITHM=nixery",
 		"FIRN_CHANNEL=",
 		"FIRN_DENY=git,  xorg.*,",
+		"FIRN_PUBLIC_URL=https://registry.example/",
 		"FIRN_NIX_TIMEOUT=7200",
 		NULL,
 	};
@@ -285,6 +289,8 @@ test_values(void)
 	is_u64(c->hops, 9, "an empty value is the default");
 	is_u64(c->max_builds, 3, "builds");
 	is_u64(c->pack_threads, 5, "threads");
+	is_str(c->public_url, "https://registry.example",
+	       "a URL, without its last slash");
 	is_u64(c->deny.n, 2, "a list");
 	is_str(c->deny.v[0], "git", "  its first");
 	is_str(c->deny.v[1], "xorg.*", "  and its second");

@@ -53,6 +53,14 @@ test_scrub(void)
 		{"two slashes", "//x//y", "y"},
 		{"no path", "1/2 and and/or", "1/2 and and/or"},
 		{"at the end", "see /", "see /"},
+		{"what is the same everywhere", "/bin/sh /build/a.c /etc/x",
+		 "/bin/sh /build/a.c x"},
+		{"no passwords", "from https://me:pw@host:8/a@b?c=d",
+		 "from https://host:8/a@b?c=d"},
+		{"nor tokens", "'git+https://token@host'",
+		 "'git+https://host'"},
+		{"an @ is not always one", "https://host/x@y",
+		 "https://host/x@y"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

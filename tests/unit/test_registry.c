@@ -101,6 +101,9 @@ has(const struct buf *text, const char *part)
 	return found;
 }
 
+/* All but the last digit of builds that the fake engine knows. */
+#define BUILD "0123456789abcdef0123456789abcde"
+
 static const struct {
 	const char *method, *uri;
 	unsigned status;
@@ -141,6 +144,14 @@ static const struct {
 	{"GET", "/v2/a", 404, "errors"},
 	{"GET", "/elsewhere", 404, "errors"},
 	{"GET", "/healthz", 200, "ok"},
+	{"GET", "/builds/" BUILD "e", 200, "text/plain; charset=utf-8"},
+	{"GET", "/builds/" BUILD "e", 200, "<script>"},
+	{"HEAD", "/builds/" BUILD "e", 200, "default-src 'none'"},
+	{"GET", "/builds/" BUILD "f", 200, "Refresh: 2"},
+	{"GET", "/builds/" BUILD "f", 200, "== it is still running"},
+	{"GET", "/builds/00000000000000000000000000000000", 404,
+	 "no such build"},
+	{"GET", "/builds/x", 404, "errors"},
 	{"GET", "/metrics", 200, "firn_http_requests_total{route=\"base\""},
 };
 

@@ -53,6 +53,17 @@ static const struct {
 	{"liveness", "/healthz", ROUTE_HEALTH, NULL, NULL, 0},
 	{"readiness", "/readyz?x", ROUTE_READY, NULL, NULL, 0},
 	{"metrics", "/metrics", ROUTE_METRICS, NULL, NULL, 0},
+	{"a build", "/builds/0123456789abcdef0123456789abcdef", ROUTE_BUILD,
+	 NULL, NULL, 0},
+	{"a build in capitals", "/builds/0123456789ABCDEF0123456789ABCDEF",
+	 ROUTE_NONE, NULL, NULL, 0},
+	{"a short build", "/builds/0123456789abcdef0123456789abcde", ROUTE_NONE,
+	 NULL, NULL, 0},
+	{"a long build", "/builds/0123456789abcdef0123456789abcdef0",
+	 ROUTE_NONE, NULL, NULL, 0},
+	{"more of a build", "/builds/0123456789abcdef0123456789abcde/",
+	 ROUTE_NONE, NULL, NULL, 0},
+	{"no build", "/builds/", ROUTE_NONE, NULL, NULL, 0},
 };
 
 static void
