@@ -68,6 +68,7 @@ STORE_SRC := \
 	core/store/gcs_token.c \
 	core/store/known.c \
 	core/store/layout.c \
+	core/store/lease.c \
 	core/store/open.c \
 	core/store/sign.c \
 	core/store/store.c \
@@ -152,6 +153,7 @@ UNIT_TESTS := \
 	tests/unit/test_buildlog.c \
 	tests/unit/test_cache.c \
 	tests/unit/test_cloud.c \
+	tests/unit/test_cloud_faults.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
 	tests/unit/test_counts.c \
@@ -392,9 +394,10 @@ $(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
-$(B)/tests/test_cloud: $(B)/tests/support/clouds.o $(LIB_STORE) \
+TESTS_CLOUD := $(addprefix $(B)/tests/,test_cloud test_cloud_faults)
+$(TESTS_CLOUD): $(B)/tests/support/clouds.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_cloud: TEST_LIBS = -lcurl $(LIBS_BASE)
+$(TESTS_CLOUD): TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/clouds.o \
 	$(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)

@@ -379,6 +379,7 @@ static const struct variable variables[] = {
 	{"AWS_SESSION_TOKEN", NULL, NULL, .read = read_text, AT(s3_token)},
 	{"FIRN_STORAGE_CA_FILE", NULL, NULL, .read = read_directory,
 	 AT(storage_ca_file)},
+	{"FIRN_STORAGE_TIMEOUT", NULL, "5", NUMBER(storage_timeout_s, 1, 300)},
 	{"FIRN_BLOB_DELIVERY", NULL, "auto", .read = read_delivery},
 	{"FIRN_BLOB_URL_TTL", NULL, "900", NUMBER(blob_url_ttl_s, 2, 7 * DAY)},
 	{"FIRN_BLOB_RECHECK", NULL, "60", NUMBER(blob_recheck_s, 0, DAY)},

@@ -80,6 +80,7 @@ struct config {
 	enum blob_delivery blob_delivery;
 	uint64_t blob_url_ttl_s;
 	uint64_t blob_recheck_s;
+	uint64_t storage_timeout_s;
 
 	const char *popularity_url; /* NULL: none */
 	uint64_t layer_budget;

@@ -363,6 +363,7 @@ open_store(const struct config *c, struct store **ret, struct err *e)
 		.delivery = deliveries[c->blob_delivery],
 		.url_ttl_s = c->blob_url_ttl_s,
 		.recheck_s = c->blob_recheck_s,
+		.timeout_ms = c->storage_timeout_s * 1000,
 		.s3 = {.bucket = c->s3_bucket,
 		       .endpoint = c->s3_endpoint,
 		       .public_endpoint = c->s3_public_endpoint,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/store/cloud.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,30 +18,43 @@
  */
 #define QUICK_ATTEMPTS 3u
 #define PATIENT_ATTEMPTS 6u
-/* No attempt begins after so long: a cloud that hangs takes time, too. */
-#define QUICK_MS 6000u
-#define PATIENT_MS 90000u
-#define STALL_S 15u
+
+/*
+ * All else is a multiple of what a small call may take (5 s). A build's may
+ * take thrice that, or be silent for as long.
+ */
+#define TIMEOUT_MS 5000u
+#define PATIENCE 3u
+/* No attempt begins after so many: a cloud that hangs takes time, too. */
+#define QUICK_TIMEOUTS 1u
+#define PATIENT_TIMEOUTS 18u
+/* A cloud may ask us to stay away for so many. */
+#define QUIET_TIMEOUTS 12u
+/* What is no larger goes out at once, so that only its answer takes time. */
+#define SMALL_BODY 65536u
+#define PART_SIZE (32u << 20)
 
 /* So many attempts that fail in a row open the breaker, for so long. */
 #define BREAKER_FAILURES 5u
 #define BREAKER_OPEN_MS 2000u
-/* For as long, one call tries whether it can be closed. */
-#define BREAKER_TRIAL_MS 6000u
 
 void
 cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
 	   const struct store_options *o)
 {
+	uint64_t timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
 	const struct http_options http = {
 		.ca_file = o->ca_file,
-		.stall_timeout_s = STALL_S,
+		.connect_timeout_ms = timeout_ms,
+		.stall_timeout_ms = PATIENCE * timeout_ms,
 	};
 
 	c->ops = ops;
 	c->name = xstrdup(name);
 	c->http = http_new(&http);
 	c->pause_ms = o->pause_ms ? o->pause_ms : 500;
+	c->timeout_ms = timeout_ms;
+	c->part_size = o->part_size ? o->part_size : PART_SIZE;
 }
 
 void
@@ -52,8 +66,8 @@ cloud_release(struct cloud *c)
 
 /* --- the breaker */
 
-static uint64_t
-now_ms(void)
+uint64_t
+cloud_now_ms(void)
 {
 	struct timespec t;
 
@@ -66,18 +80,19 @@ static bool
 breaker_admits(struct cloud *c, bool patient)
 {
 	uint_least64_t until = atomic_load(&c->open_until_ms);
-	uint64_t now = now_ms();
+	uint64_t now = cloud_now_ms();
 
 	if (patient || atomic_load(&c->failures) < BREAKER_FAILURES)
 		return true;
 	return now >= until &&
 	       atomic_compare_exchange_strong(&c->open_until_ms, &until,
-					      now + BREAKER_TRIAL_MS);
+					      now + 2 * c->timeout_ms);
 }
 
 static void
 breaker_note(struct cloud *c, bool good, const struct err *e)
 {
+	uint64_t open_ms = c->timeout_ms / 2;
 	unsigned n;
 
 	if (good) {
@@ -87,8 +102,10 @@ breaker_note(struct cloud *c, bool good, const struct err *e)
 		return;
 	}
 	n = atomic_fetch_add(&c->failures, 1) + 1;
+	if (open_ms > BREAKER_OPEN_MS)
+		open_ms = BREAKER_OPEN_MS;
 	if (n >= BREAKER_FAILURES)
-		atomic_store(&c->open_until_ms, now_ms() + BREAKER_OPEN_MS);
+		atomic_store(&c->open_until_ms, cloud_now_ms() + open_ms);
 	if (n == BREAKER_FAILURES)
 		log_warn("storage.down", LOG_S("storage", c->name),
 			 LOG_S("error", e->msg));
@@ -154,6 +171,44 @@ judge(const struct cloud_call *call, const struct http_answer *a)
 	return FINAL;
 }
 
+/* --- a cloud that asks us to stay away for a while */
+
+uint64_t
+cloud_quiet_max_ms(uint64_t timeout_ms)
+{
+	return QUIET_TIMEOUTS * (timeout_ms ? timeout_ms : TIMEOUT_MS);
+}
+
+static void
+note_quiet(struct cloud *c, const struct http_answer *a)
+{
+	uint64_t ms = http_retry_after(a, cloud_quiet_max_ms(c->timeout_ms));
+
+	if (ms > 0)
+		atomic_store(&c->quiet_until_ms, cloud_now_ms() + ms);
+}
+
+/* A build waits for as long as is asked; where someone waits, it fails. */
+static int
+keep_away(struct cloud *c, const struct cloud_call *call, struct err *e)
+{
+	uint64_t until = atomic_load(&c->quiet_until_ms);
+	uint64_t now = cloud_now_ms();
+
+	if (now >= until)
+		return 0;
+	if (call->patient) {
+		http_sleep(until - now);
+		return 0;
+	}
+	if (e->kind != ERR_NONE)
+		return -1;
+	return err_set(e, ERR_STORAGE,
+		       "storage: %s: can't %s: it asks not to be called for "
+		       "%" PRIu64 " s",
+		       c->name, call->what, (until - now + 999) / 1000);
+}
+
 static enum verdict
 attempt(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 	struct err *e)
@@ -173,6 +228,8 @@ attempt(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 		v = judge(call, a);
 		if (v != ANSWERED)
 			(void)cloud_unexpected(c, call, a, e);
+		if (v == UNWELL)
+			note_quiet(c, a);
 	}
 	breaker_note(c, v == ANSWERED || v == FINAL, e);
 	return v;
@@ -183,12 +240,16 @@ cloud_call(struct cloud *c, const struct cloud_call *call,
 	   struct http_answer *a, struct err *e)
 {
 	unsigned attempts = call->patient ? PATIENT_ATTEMPTS : QUICK_ATTEMPTS;
-	uint64_t last = now_ms() + (call->patient ? PATIENT_MS : QUICK_MS);
+	uint64_t last = cloud_now_ms() +
+			c->timeout_ms * (call->patient ? PATIENT_TIMEOUTS
+						       : QUICK_TIMEOUTS);
 	bool renewed = false;
 
 	for (unsigned i = 0;; i++) {
 		enum verdict v;
 
+		if (keep_away(c, call, e) < 0)
+			return -1;
 		if (!breaker_admits(c, call->patient)) {
 			if (e->kind != ERR_NONE)
 				return -1;
@@ -206,7 +267,7 @@ cloud_call(struct cloud *c, const struct cloud_call *call,
 			renewed = true;
 			continue;
 		}
-		if (v != UNWELL || i + 1 >= attempts || now_ms() > last)
+		if (v != UNWELL || i + 1 >= attempts || cloud_now_ms() > last)
 			return -1;
 		log_debug("storage.retry", LOG_S("error", e->msg),
 			  LOG_N("attempt", i + 1));
@@ -215,6 +276,64 @@ cloud_call(struct cloud *c, const struct cloud_call *call,
 		else
 			http_pause(i, c->pause_ms / 5, 500);
 	}
+}
+
+uint64_t
+cloud_limit_ms(const struct cloud *c, const struct cloud_call *call)
+{
+	if (!call->patient)
+		return c->timeout_ms;
+	if (call->slow || call->size > SMALL_BODY)
+		return 0;
+	return PATIENCE * c->timeout_ms;
+}
+
+int
+cloud_get_key(struct cloud *c, const char *key, size_t max, bool *ret_found,
+	      struct buf *to, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct cloud_call call = {
+		.what = "read",
+		.method = "GET",
+		.query = {c->ops->bytes},
+		.n_query = c->ops->bytes.name ? 1 : 0,
+		.max_answer = max > CLOUD_ANSWER_MAX ? max : CLOUD_ANSWER_MAX,
+		.bounded = true,
+	};
+
+	c->ops->path(c, key, &path);
+	call.path = path.p;
+	*ret_found = false;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status == 404)
+		return 0;
+	if (a.status != 200)
+		return cloud_unexpected(c, &call, &a, e);
+	if (a.body.len > max)
+		return err_set(e, ERR_INVALID,
+			       "a blob is larger than %zu bytes", max);
+	buf_add(to, a.body.p, a.body.len);
+	*ret_found = true;
+	return 0;
+}
+
+int
+cloud_remove_key(struct cloud *c, const char *key, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct cloud_call call = {.what = "remove", .method = "DELETE"};
+
+	c->ops->path(c, key, &path);
+	call.path = path.p;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status >= 300 && a.status != 404)
+		return cloud_unexpected(c, &call, &a, e);
+	return 0;
 }
 
 void

@@ -24,6 +24,8 @@
 struct cloud;
 
 #define CLOUD_PAIRS 6
+/* What an answer may have, unless a call says otherwise. */
+#define CLOUD_ANSWER_MAX 65536u
 
 /* One request, before it is signed. What is not set is left zero. */
 struct cloud_call {
@@ -43,6 +45,8 @@ struct cloud_call {
 	const char *payload;
 	size_t max_answer;
 	bool bounded; /* a larger answer is ERR_INVALID */
+	/* The cloud has to work for it: only a standstill is too long. */
+	bool slow;
 	/*
 	 * Nobody waits for it but a build: try longer, and also while the
 	 * breaker is open.
@@ -73,11 +77,13 @@ struct cloud_ops {
 	bool (*renew)(struct cloud *c);
 	int (*stat)(struct cloud *c, const char *key, bool patient,
 		    bool *ret_found, uint64_t *ret_size, struct err *e);
-	int (*get)(struct cloud *c, const char *key, size_t max,
-		   bool *ret_found, struct buf *to, struct err *e);
+	/* Where a key is, over the wire, for cloud_get_key and
+	 * cloud_remove_key. */
+	void (*path)(struct cloud *c, const char *key, struct buf *to);
+	/* The query by which a key's bytes are had; no name: none. */
+	struct sign_pair bytes;
 	int (*put)(struct cloud *c, const char *key,
 		   const struct cloud_blob *blob, struct err *e);
-	int (*remove)(struct cloud *c, const char *key, struct err *e);
 	/* Every key that begins with prefix. */
 	int (*list)(struct cloud *c, const char *prefix, cloud_visit *fn,
 		    void *ctx, struct err *e);
@@ -93,8 +99,11 @@ struct cloud {
 	struct http *http;
 	char *name; /* "s3 bucket images": for messages */
 	uint64_t pause_ms;
+	uint64_t timeout_ms;
+	uint64_t part_size;
 	atomic_uint failures;
 	atomic_uint_least64_t open_until_ms;
+	atomic_uint_least64_t quiet_until_ms; /* it asked us to stay away */
 };
 
 void cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
@@ -107,6 +116,22 @@ void cloud_release(struct cloud *c);
  */
 MUST_CHECK int cloud_call(struct cloud *c, const struct cloud_call *call,
 			  struct http_answer *a, struct err *e);
+
+/* How long one attempt may take in all; 0: while something is heard. */
+uint64_t cloud_limit_ms(const struct cloud *c, const struct cloud_call *call);
+
+/* The longest that it may ask us to stay away. */
+uint64_t cloud_quiet_max_ms(uint64_t timeout_ms);
+
+/* A clock that only goes forward. */
+uint64_t cloud_now_ms(void);
+
+/* A key's bytes, at most max: more is ERR_INVALID; absence is an answer. */
+MUST_CHECK int cloud_get_key(struct cloud *c, const char *key, size_t max,
+			     bool *ret_found, struct buf *to, struct err *e);
+/* What isn't there has been removed. */
+MUST_CHECK int cloud_remove_key(struct cloud *c, const char *key,
+				struct err *e);
 
 /* An answer whose status is not what the call expects. Returns -1. */
 int cloud_unexpected(const struct cloud *c, const struct cloud_call *call,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/store/gcs_token.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +10,8 @@
 #include "core/base/err.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/store/cloud.h"
+#include "core/store/lease.h"
 #include "core/store/sign.h"
 #include "core/store/store.h"
 #include "core/sys/fs.h"
@@ -24,29 +25,22 @@
 
 #define KEY_FILE_MAX 65536u
 #define TOKEN_MAX 16384u
-#define TIMEOUT_MS 5000u
-#define RENEW_S 300u
-/* After a failure nobody asks again for so long. */
-#define PAUSE_S 2
 
 struct gcs_token {
 	struct http *http;
+	struct lease *lease;
 	struct sign_key *key; /* NULL: the metadata server is asked */
 	char *email;
-	char *url;            /* of the one who gives tokens */
-	pthread_mutex_t lock; /* of what follows; held while it is asked */
-	char *token;          /* NULL: none */
-	time_t ends;
-	time_t renew_at;
-	time_t failed_at;
-	struct err failure;
+	char *url; /* of the one who gives tokens */
+	uint64_t timeout_ms;
 };
 
 static void
-wipe(char *s)
+wipe(void *value)
 {
-	if (s)
-		explicit_bzero(s, strlen(s));
+	char *s = value;
+
+	explicit_bzero(s, strlen(s));
 	free(s);
 }
 
@@ -96,49 +90,6 @@ read_key(struct gcs_token *t, const char *path, struct err *e)
 	return 0;
 }
 
-int
-gcs_token_new(const struct store_options *o, struct http *http,
-	      struct gcs_token **ret, struct err *e)
-{
-	struct gcs_token *t = xcalloc(1, sizeof(*t));
-	AUTO(buf) struct buf url = BUF_INIT;
-
-	t->http = http;
-	(void)pthread_mutex_init(&t->lock, NULL);
-	if (o->gcs.credentials) {
-		if (read_key(t, o->gcs.credentials, e) < 0) {
-			gcs_token_free(t);
-			return -1;
-		}
-	} else {
-		buf_printf(&url, "http://%s" METADATA_PATH,
-			   o->gcs.metadata_host ? o->gcs.metadata_host
-						: METADATA_HOST);
-		t->url = buf_steal(&url);
-	}
-	*ret = t;
-	return 0;
-}
-
-void
-gcs_token_free(struct gcs_token *t)
-{
-	if (!t)
-		return;
-	sign_key_free(t->key);
-	(void)pthread_mutex_destroy(&t->lock);
-	wipe(t->token);
-	free(t->email);
-	free(t->url);
-	free(t);
-}
-
-const struct sign_key *
-gcs_token_key(const struct gcs_token *t)
-{
-	return t->key;
-}
-
 /* --- asking */
 
 static int
@@ -174,7 +125,7 @@ ask(struct gcs_token *t, struct http_answer *a, struct err *e)
 		.headers = t->key ? &form : &flavor,
 		.n_headers = 1,
 		.max_answer = TOKEN_MAX,
-		.timeout_ms = TIMEOUT_MS,
+		.timeout_ms = t->timeout_ms,
 	};
 
 	if (t->key) {
@@ -196,12 +147,11 @@ is_token(const char *s)
 }
 
 static int
-take_token(struct gcs_token *t, const struct http_answer *a, struct err *e)
+take_token(const struct http_answer *a, struct lease_answer *ret, struct err *e)
 {
 	AUTO(arena) struct arena arena = ARENA_INIT;
 	const struct json *v = NULL;
 	struct err bad = ERR_INIT;
-	uint64_t life = 0;
 	const char *token;
 
 	if (a->status != 200)
@@ -209,63 +159,94 @@ take_token(struct gcs_token *t, const struct http_answer *a, struct err *e)
 			       a->status);
 	if (json_parse(&arena, a->body.p, a->body.len, NULL, &v, &bad) < 0 ||
 	    !(token = json_get_str(v, "access_token")) || !is_token(token) ||
-	    !json_get_u64(v, "expires_in", &life) || life > 86400)
+	    !json_get_u64(v, "expires_in", &ret->life_s) || ret->life_s == 0 ||
+	    ret->life_s > 86400)
 		return err_set(e, ERR_STORAGE, "its answer is no token");
-	wipe(t->token);
-	t->token = xstrdup(token);
-	t->ends = time(NULL) + (time_t)life;
-	t->renew_at =
-		t->ends - (time_t)(life > 2 * RENEW_S ? RENEW_S : life / 2);
+	ret->value = xstrdup(token);
 	return 0;
 }
 
 static int
-renew(struct gcs_token *t, struct err *e)
+ask_token(void *ctx, struct lease_answer *ret, struct err *e)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	time_t now = time(NULL);
+	struct gcs_token *t = ctx;
 
-	if (t->failed_at != 0 && now - t->failed_at < PAUSE_S) {
-		*e = t->failure;
-		return -1;
-	}
-	if (ask(t, &a, e) == 0 && take_token(t, &a, e) == 0) {
-		t->failed_at = 0;
+	if (ask(t, &a, e) == 0 && take_token(&a, ret, e) == 0)
 		return 0;
-	}
+	ret->quiet_ms = http_retry_after(&a, cloud_quiet_max_ms(t->timeout_ms));
 	e->kind = ERR_STORAGE;
-	err_wrap(e, "storage: gcs: can't get a token from the %s",
-		 t->key ? "account's token_uri" : "metadata server");
-	t->failed_at = now;
-	t->failure = *e;
-	return -1;
+	return err_wrap(e, "storage: gcs: can't get a token from the %s",
+			t->key ? "account's token_uri" : "metadata server");
+}
+
+static void
+copy_token(void *arg, void *value)
+{
+	buf_adds(arg, value);
 }
 
 int
 gcs_token_get(struct gcs_token *t, struct buf *to, struct err *e)
 {
-	struct err failure = ERR_INIT;
-	int r = 0;
+	return lease_use(t->lease, copy_token, to, e);
+}
 
-	(void)pthread_mutex_lock(&t->lock);
-	if (!t->token || time(NULL) >= t->renew_at)
-		r = renew(t, &failure);
-	/* One that was not renewed yet may be good still. */
-	if (r < 0 && t->token && time(NULL) < t->ends)
-		r = 0;
-	if (r == 0)
-		buf_adds(to, t->token);
-	else
-		*e = failure;
-	(void)pthread_mutex_unlock(&t->lock);
-	return r;
+void
+gcs_token_wait(struct gcs_token *t)
+{
+	lease_wait(t->lease);
 }
 
 void
 gcs_token_drop(struct gcs_token *t)
 {
-	(void)pthread_mutex_lock(&t->lock);
-	wipe(t->token);
-	t->token = NULL;
-	(void)pthread_mutex_unlock(&t->lock);
+	lease_drop(t->lease);
+}
+
+/* --- opening */
+
+int
+gcs_token_new(const struct store_options *o, const struct cloud *c,
+	      struct gcs_token **ret, struct err *e)
+{
+	static const struct lease_ops ops = {ask_token, wipe};
+	struct gcs_token *t = xcalloc(1, sizeof(*t));
+	AUTO(buf) struct buf url = BUF_INIT;
+
+	t->http = c->http;
+	t->timeout_ms = c->timeout_ms;
+	/* The first of the attempts to come finds that it may be asked. */
+	t->lease = lease_new(&ops, t, c->pause_ms / 10, c->timeout_ms / 2);
+	if (o->gcs.credentials) {
+		if (read_key(t, o->gcs.credentials, e) < 0) {
+			gcs_token_free(t);
+			return -1;
+		}
+	} else {
+		buf_printf(&url, "http://%s" METADATA_PATH,
+			   o->gcs.metadata_host ? o->gcs.metadata_host
+						: METADATA_HOST);
+		t->url = buf_steal(&url);
+	}
+	*ret = t;
+	return 0;
+}
+
+void
+gcs_token_free(struct gcs_token *t)
+{
+	if (!t)
+		return;
+	lease_free(t->lease);
+	sign_key_free(t->key);
+	free(t->email);
+	free(t->url);
+	free(t);
+}
+
+const struct sign_key *
+gcs_token_key(const struct gcs_token *t)
+{
+	return t->key;
 }

@@ -12,23 +12,27 @@
 #include "core/base/attr.h"
 
 struct buf;
+struct cloud;
 struct err;
 struct gcs_token;
-struct http;
 struct sign_key;
 struct store_options;
 
 /*
- * Reads the key file where there is one (ERR_INVALID when it is none). http
- * is borrowed.
+ * Reads the key file where there is one (ERR_INVALID when it is none). The
+ * cloud's HTTP client is borrowed.
  */
-MUST_CHECK int gcs_token_new(const struct store_options *o, struct http *http,
-			     struct gcs_token **ret, struct err *e);
+MUST_CHECK int gcs_token_new(const struct store_options *o,
+			     const struct cloud *c, struct gcs_token **ret,
+			     struct err *e);
 void gcs_token_free(struct gcs_token *t);
 
 /* A token that is good now, appended to to. */
 MUST_CHECK int gcs_token_get(struct gcs_token *t, struct buf *to,
 			     struct err *e);
+
+/* There was none: until one can be asked for again. */
+void gcs_token_wait(struct gcs_token *t);
 
 /* It was refused: get another one next time. */
 void gcs_token_drop(struct gcs_token *t);

@@ -56,8 +56,10 @@ struct store_options {
 	const char *spool;   /* directory for blobs that are being made */
 	const char *ca_file; /* certificates of the endpoint */
 	enum store_delivery delivery;
-	uint64_t url_ttl_s; /* how long a signed URL is good */
-	uint64_t pause_ms;  /* before an upload is tried again; 0: 500 */
+	uint64_t url_ttl_s;  /* how long a signed URL is good */
+	uint64_t pause_ms;   /* before an upload is tried again; 0: 500 */
+	uint64_t timeout_ms; /* for a small call; 0: 5000 */
+	uint64_t part_size;  /* of large uploads: n * 256 KiB; 0: 32 MiB */
 	uint64_t recheck_s; /* how long a blob that was there counts as there */
 	struct {
 		const char *bucket;

@@ -59,15 +59,6 @@ cloud_of(struct store *st)
 	return (struct store_cloud *)st;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 #define KEY_CAP (sizeof(STORE_BLOBS) + DIGEST_HEX_CAP)
 
 static void
@@ -157,7 +148,7 @@ ask(struct store_cloud *s, const struct digest *d, bool patient,
 				e) < 0)
 		return -1;
 	if (*ret_found)
-		known_put(s->known, d, *ret_size, now_ms());
+		known_put(s->known, d, *ret_size, cloud_now_ms());
 	else
 		known_forget(s->known, d);
 	return 0;
@@ -172,7 +163,7 @@ cloud_has(struct store *st, const struct digest *d, bool *ret_found,
 	bool known = known_get(s->known, d, &size, &seen);
 
 	*ret_found = known;
-	if ((!known || now_ms() - seen >= s->recheck_ms) &&
+	if ((!known || cloud_now_ms() - seen >= s->recheck_ms) &&
 	    ask(s, d, false, ret_found, &size, e) < 0) {
 		if (!known)
 			return -1;
@@ -194,7 +185,7 @@ cloud_has_near(struct store *st, const struct digest *d, bool *ret_found,
 	uint64_t size = 0, seen = 0;
 
 	*ret_found = known_get(s->known, d, &size, &seen) &&
-		     now_ms() - seen < s->recheck_ms;
+		     cloud_now_ms() - seen < s->recheck_ms;
 	if (*ret_found && ret_size)
 		*ret_size = size;
 	return 0;
@@ -244,7 +235,7 @@ cloud_commit(struct store *st, struct sink *take_staged, const struct digest *d,
 	bool found;
 
 	found = known_get(s->known, d, &size, &seen) &&
-		now_ms() - seen < s->recheck_ms;
+		cloud_now_ms() - seen < s->recheck_ms;
 	/* A small one is sent anyway: it may be there, but damaged. */
 	if (!found && t->fd >= 0 && ask(s, d, true, &found, &size, e) < 0)
 		return -1;
@@ -284,13 +275,13 @@ cloud_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
 			       "a blob is larger than %zu bytes", max);
 	}
 	key_of(d, key);
-	if (s->cloud->ops->get(s->cloud, key, max, &found, to, e) < 0)
+	if (cloud_get_key(s->cloud, key, max, &found, to, e) < 0)
 		return -1;
 	if (!found)
 		return not_found(d, e);
 	digest_of(to->p + start, to->len - start, &got);
 	if (digest_eq(&got, d)) {
-		known_put(s->known, d, to->len - start, now_ms());
+		known_put(s->known, d, to->len - start, cloud_now_ms());
 		known_put_bytes(s->known, d, to->p + start, to->len - start);
 	} else {
 		/* Who finds that it is damaged makes it again. */
@@ -305,13 +296,13 @@ make_url(struct store_cloud *s, const struct digest *d, struct buf *to,
 {
 	char key[KEY_CAP];
 
-	if (known_get_url(s->known, d, now_ms(), to))
+	if (known_get_url(s->known, d, cloud_now_ms(), to))
 		return 0;
 	key_of(d, key);
 	if (s->cloud->ops->url(s->cloud, key, s->url_ttl_ms / 1000, to, e) < 0)
 		return -1;
 	/* Half of its life is left for whoever gets it last. */
-	known_put_url(s->known, d, to->p, now_ms() + s->url_ttl_ms / 2);
+	known_put_url(s->known, d, to->p, cloud_now_ms() + s->url_ttl_ms / 2);
 	return 0;
 }
 
@@ -362,7 +353,7 @@ cloud_get_record(struct store *st, const char *name, bool *ret_found,
 {
 	struct cloud *c = cloud_of(st)->cloud;
 
-	return c->ops->get(c, name, STORE_RECORD_MAX, ret_found, to, e);
+	return cloud_get_key(c, name, STORE_RECORD_MAX, ret_found, to, e);
 }
 
 struct listing {
@@ -409,7 +400,7 @@ cloud_remove(struct store *st, const char *path, struct err *e)
 	if (str_has_prefix(path, STORE_BLOBS "/") &&
 	    digest_parse_hex(str_of(name), &d))
 		known_forget(s->known, &d);
-	return s->cloud->ops->remove(s->cloud, path, e);
+	return cloud_remove_key(s->cloud, path, e);
 }
 
 /* A look is enough, and costs nothing to speak of. */
@@ -420,12 +411,12 @@ cloud_check(struct store *st, struct err *e)
 	uint64_t last = atomic_load(&s->checked_ms), size;
 	bool found;
 
-	if (last != 0 && now_ms() - last < CHECK_TTL_MS)
+	if (last != 0 && cloud_now_ms() - last < CHECK_TTL_MS)
 		return 0;
 	if (s->cloud->ops->stat(s->cloud, "manifests/ready", false, &found,
 				&size, e) < 0)
 		return -1;
-	atomic_store(&s->checked_ms, now_ms());
+	atomic_store(&s->checked_ms, cloud_now_ms());
 	return 0;
 }
 

@@ -18,12 +18,7 @@
 #include "core/store/store_impl.h"
 #include "core/sys/fs.h"
 
-/* A resumable upload goes in pieces: a multiple of 256 KiB. */
-#define PIECE_SIZE (32u << 20)
 #define LIST_ANSWER_MAX (8u << 20)
-#define ANSWER_MAX 65536u
-
-#define QUICK_TIMEOUT_MS 5000u
 
 #define BOUNDARY "firn-part-5e5c1d7a9b"
 
@@ -59,13 +54,17 @@ gcs_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 		.fd = call->fd,
 		.offset = call->offset,
 		.size = call->size,
-		.max_answer = call->max_answer ? call->max_answer : ANSWER_MAX,
-		.timeout_ms = call->patient ? 0 : QUICK_TIMEOUT_MS,
+		.max_answer =
+			call->max_answer ? call->max_answer : CLOUD_ANSWER_MAX,
+		.timeout_ms = cloud_limit_ms(c, call),
 	};
 
 	buf_adds(&bearer, "Bearer ");
-	if (gcs_token_get(g->token, &bearer, e) < 0)
+	if (gcs_token_get(g->token, &bearer, e) < 0) {
+		if (call->patient)
+			gcs_token_wait(g->token);
 		return -1;
+	}
 	for (size_t i = 0; i < call->n_headers; i++)
 		headers[i] = (struct http_header){call->headers[i].name,
 						  call->headers[i].value};
@@ -85,9 +84,9 @@ gcs_renew(struct cloud *c)
 }
 
 static void
-object_path(const struct gcs *g, const char *key, struct buf *to)
+gcs_path(struct cloud *c, const char *key, struct buf *to)
 {
-	buf_printf(to, "/storage/v1/b/%s/o/", g->bucket);
+	buf_printf(to, "/storage/v1/b/%s/o/", gcs_of(c)->bucket);
 	sign_encode(to, key, false);
 }
 
@@ -127,7 +126,7 @@ gcs_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
 		.patient = patient,
 	};
 
-	object_path(gcs_of(c), key, &path);
+	gcs_path(c, key, &path);
 	call.path = path.p;
 	*ret_found = false;
 	if (cloud_call(c, &call, &a, e) < 0)
@@ -138,54 +137,6 @@ gcs_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
 	    !get_u64(v, "size", ret_size))
 		return cloud_unexpected(c, &call, &a, e);
 	*ret_found = true;
-	return 0;
-}
-
-static int
-gcs_get(struct cloud *c, const char *key, size_t max, bool *ret_found,
-	struct buf *to, struct err *e)
-{
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	AUTO(buf) struct buf path = BUF_INIT;
-	struct cloud_call call = {
-		.what = "read",
-		.method = "GET",
-		.query = {{"alt", "media"}},
-		.n_query = 1,
-		.max_answer = max > ANSWER_MAX ? max : ANSWER_MAX,
-		.bounded = true,
-	};
-
-	object_path(gcs_of(c), key, &path);
-	call.path = path.p;
-	*ret_found = false;
-	if (cloud_call(c, &call, &a, e) < 0)
-		return -1;
-	if (a.status == 404)
-		return 0;
-	if (a.status != 200)
-		return cloud_unexpected(c, &call, &a, e);
-	if (a.body.len > max)
-		return err_set(e, ERR_INVALID,
-			       "a blob is larger than %zu bytes", max);
-	buf_add(to, a.body.p, a.body.len);
-	*ret_found = true;
-	return 0;
-}
-
-static int
-gcs_remove(struct cloud *c, const char *key, struct err *e)
-{
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	AUTO(buf) struct buf path = BUF_INIT;
-	struct cloud_call call = {.what = "remove", .method = "DELETE"};
-
-	object_path(gcs_of(c), key, &path);
-	call.path = path.p;
-	if (cloud_call(c, &call, &a, e) < 0)
-		return -1;
-	if (a.status >= 300 && a.status != 404)
-		return cloud_unexpected(c, &call, &a, e);
 	return 0;
 }
 
@@ -317,6 +268,7 @@ send_piece(struct cloud *c, const char *session, const struct cloud_blob *blob,
 		.offset = *ret_at,
 		.size = n,
 		.patient = true,
+		.slow = n > 0,
 	};
 
 	if (n > 0)
@@ -354,7 +306,7 @@ put_pieces(struct cloud *c, const char *session, const struct cloud_blob *blob,
 
 		before = at;
 		if (send_piece(c, session, blob,
-			       left < PIECE_SIZE ? left : PIECE_SIZE, &at,
+			       left < c->part_size ? left : c->part_size, &at,
 			       e) < 0) {
 			struct err why = ERR_INIT;
 
@@ -431,6 +383,7 @@ gcs_list(struct cloud *c, const char *prefix, cloud_visit *fn, void *ctx,
 				  {"pageToken", token.p}},
 			.n_query = token.len > 0 ? 3 : 2,
 			.max_answer = LIST_ANSWER_MAX,
+			.slow = true,
 			.patient = true,
 		};
 
@@ -489,10 +442,10 @@ gcs_free(struct cloud *c)
 static const struct cloud_ops gcs_ops = {
 	.send = gcs_send,
 	.renew = gcs_renew,
+	.path = gcs_path,
+	.bytes = {"alt", "media"},
 	.stat = gcs_stat,
-	.get = gcs_get,
 	.put = gcs_put,
-	.remove = gcs_remove,
 	.list = gcs_list,
 	.url = gcs_url,
 	.free = gcs_free,
@@ -511,7 +464,7 @@ store_gcs_open(const struct store_options *o, struct store **ret, struct err *e)
 	g->bucket = xstrdup(o->gcs.bucket);
 	if (cloud_endpoint("FIRN_GCS_ENDPOINT", o->gcs.endpoint, &g->endpoint,
 			   e) < 0 ||
-	    gcs_token_new(o, g->base.http, &g->token, e) < 0) {
+	    gcs_token_new(o, &g->base, &g->token, e) < 0) {
 		gcs_free(&g->base);
 		return -1;
 	}

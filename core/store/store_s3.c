@@ -17,14 +17,10 @@
 #include "core/store/xml.h"
 #include "core/sys/fs.h"
 
-/* One request up to here, parts of this size beyond; at most 10,000 parts. */
-#define PART_SIZE (32u << 20)
+/* A large upload has so many parts at most. */
 #define PARTS_MAX 10000u
 /* S3 lists a thousand keys at a time, each under 2 KiB. */
 #define LIST_ANSWER_MAX (8u << 20)
-#define ANSWER_MAX 65536u
-
-#define QUICK_TIMEOUT_MS 5000u
 
 struct s3 {
 	struct cloud base;
@@ -90,8 +86,9 @@ s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 		.fd = call->fd,
 		.offset = call->offset,
 		.size = call->size,
-		.max_answer = call->max_answer ? call->max_answer : ANSWER_MAX,
-		.timeout_ms = call->patient ? 0 : QUICK_TIMEOUT_MS,
+		.max_answer =
+			call->max_answer ? call->max_answer : CLOUD_ANSWER_MAX,
+		.timeout_ms = cloud_limit_ms(c, call),
 	};
 
 	if (hash_body(call, hash, e) < 0)
@@ -118,9 +115,9 @@ s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 }
 
 static void
-path_of(const struct s3 *s, const char *key, struct buf *to)
+s3_path(struct cloud *c, const char *key, struct buf *to)
 {
-	buf_printf(to, "/%s/%s", s->bucket, key);
+	buf_printf(to, "/%s/%s", s3_of(c)->bucket, key);
 }
 
 /* --- small things */
@@ -137,7 +134,7 @@ s3_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
 		.patient = patient,
 	};
 
-	path_of(s3_of(c), key, &path);
+	s3_path(c, key, &path);
 	call.path = path.p;
 	*ret_found = false;
 	if (cloud_call(c, &call, &a, e) < 0)
@@ -149,52 +146,6 @@ s3_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
 	    !str_to_u64(str_of(length.p), INT64_MAX, ret_size))
 		return cloud_unexpected(c, &call, &a, e);
 	*ret_found = true;
-	return 0;
-}
-
-static int
-s3_get(struct cloud *c, const char *key, size_t max, bool *ret_found,
-       struct buf *to, struct err *e)
-{
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	AUTO(buf) struct buf path = BUF_INIT;
-	struct cloud_call call = {
-		.what = "read",
-		.method = "GET",
-		.max_answer = max > ANSWER_MAX ? max : ANSWER_MAX,
-		.bounded = true,
-	};
-
-	path_of(s3_of(c), key, &path);
-	call.path = path.p;
-	*ret_found = false;
-	if (cloud_call(c, &call, &a, e) < 0)
-		return -1;
-	if (a.status == 404)
-		return 0;
-	if (a.status != 200)
-		return cloud_unexpected(c, &call, &a, e);
-	if (a.body.len > max)
-		return err_set(e, ERR_INVALID,
-			       "a blob is larger than %zu bytes", max);
-	buf_add(to, a.body.p, a.body.len);
-	*ret_found = true;
-	return 0;
-}
-
-static int
-s3_remove(struct cloud *c, const char *key, struct err *e)
-{
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	AUTO(buf) struct buf path = BUF_INIT;
-	struct cloud_call call = {.what = "remove", .method = "DELETE"};
-
-	path_of(s3_of(c), key, &path);
-	call.path = path.p;
-	if (cloud_call(c, &call, &a, e) < 0)
-		return -1;
-	if (a.status >= 300 && a.status != 404)
-		return cloud_unexpected(c, &call, &a, e);
 	return 0;
 }
 
@@ -260,7 +211,7 @@ put_part(struct cloud *c, const char *path, const char *id, unsigned number,
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	AUTO(buf) struct buf etag = BUF_INIT;
-	uint64_t offset = (uint64_t)(number - 1) * PART_SIZE;
+	uint64_t offset = (number - 1) * c->part_size;
 	uint64_t left = blob->size - offset;
 	char text[16];
 	const struct cloud_call call = {
@@ -272,7 +223,7 @@ put_part(struct cloud *c, const char *path, const char *id, unsigned number,
 		.from_fd = true,
 		.fd = blob->fd,
 		.offset = offset,
-		.size = left < PART_SIZE ? left : PART_SIZE,
+		.size = left < c->part_size ? left : c->part_size,
 		.patient = true,
 	};
 
@@ -313,6 +264,7 @@ complete_upload(struct cloud *c, const char *path, const char *id,
 		.headers = {{"content-type", "application/xml"}},
 		.n_headers = 1,
 		.patient = true,
+		.slow = true,
 		.is_good = is_complete,
 	};
 
@@ -354,7 +306,7 @@ put_parts(struct cloud *c, const char *path, const struct cloud_blob *blob,
 	  struct err *e)
 {
 	AUTO(buf) struct buf id = BUF_INIT, done = BUF_INIT;
-	uint64_t n = (blob->size + PART_SIZE - 1) / PART_SIZE;
+	uint64_t n = (blob->size + c->part_size - 1) / c->part_size;
 	int r = 0;
 
 	if (n > PARTS_MAX)
@@ -379,8 +331,8 @@ s3_put(struct cloud *c, const char *key, const struct cloud_blob *blob,
 {
 	AUTO(buf) struct buf path = BUF_INIT;
 
-	path_of(s3_of(c), key, &path);
-	if (blob->bytes || blob->size <= PART_SIZE)
+	s3_path(c, key, &path);
+	if (blob->bytes || blob->size <= c->part_size)
 		return put_whole(c, path.p, blob, e);
 	return put_parts(c, path.p, blob, e);
 }
@@ -398,6 +350,7 @@ list_page(struct cloud *c, const char *prefix, struct buf *token,
 		.query = {{"list-type", "2"}, {"prefix", prefix}},
 		.n_query = 2,
 		.max_answer = LIST_ANSWER_MAX,
+		.slow = true,
 		.patient = true,
 	};
 
@@ -465,7 +418,7 @@ s3_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
 		.when = time(NULL),
 	};
 
-	path_of(s, key, &path);
+	s3_path(c, key, &path);
 	sign.path = path.p;
 	buf_adds(to, s->public_endpoint.p);
 	return sign_url(s->key, &sign, expires_s, to, e);
@@ -488,10 +441,9 @@ s3_free(struct cloud *c)
 
 static const struct cloud_ops s3_ops = {
 	.send = s3_send,
+	.path = s3_path,
 	.stat = s3_stat,
-	.get = s3_get,
 	.put = s3_put,
-	.remove = s3_remove,
 	.list = s3_list,
 	.url = s3_url,
 	.free = s3_free,

@@ -23,7 +23,7 @@
 struct http {
 	char *ca_file;
 	long connect_timeout_ms;
-	long stall_timeout_s;
+	uint64_t stall_timeout_ms;
 	pthread_mutex_t lock;
 	/* Handles that nobody uses just now, each with its connections. */
 	struct {
@@ -48,7 +48,7 @@ http_new(const struct http_options *o)
 	h->ca_file = o->ca_file ? xstrdup(o->ca_file) : NULL;
 	h->connect_timeout_ms =
 		o->connect_timeout_ms ? (long)o->connect_timeout_ms : 5000;
-	h->stall_timeout_s = o->stall_timeout_s ? (long)o->stall_timeout_s : 20;
+	h->stall_timeout_ms = o->stall_timeout_ms ? o->stall_timeout_ms : 20000;
 	(void)pthread_mutex_init(&h->lock, NULL);
 	return h;
 }
@@ -101,6 +101,10 @@ struct call {
 	const struct http_request *r;
 	struct http_answer *a;
 	uint64_t sent;
+	uint64_t stall_timeout_ms;
+	uint64_t moved_at; /* when something was sent or heard last */
+	curl_off_t moved;
+	bool stalled;
 	bool too_large;
 	bool unreadable; /* the file that is sent */
 };
@@ -165,6 +169,33 @@ on_read(char *to, size_t size, size_t n, void *arg)
 	}
 	c->sent += (uint64_t)got;
 	return (size_t)got;
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/*
+ * Once a second at least. libcurl's own limit of speed is of little use: it
+ * looks at a mean of some seconds.
+ */
+static int
+on_progress(void *arg, curl_off_t total_down UNUSED, curl_off_t down,
+	    curl_off_t total_up UNUSED, curl_off_t up)
+{
+	struct call *c = arg;
+
+	if (down + up != c->moved) {
+		c->moved = down + up;
+		c->moved_at = now_ms();
+	}
+	c->stalled = now_ms() - c->moved_at >= c->stall_timeout_ms;
+	return c->stalled ? 1 : 0;
 }
 
 /* A connection that had been idle was closed: the body goes out again. */
@@ -236,8 +267,6 @@ set_options(const struct http *h, CURL *c, struct call *call)
 	(void)curl_easy_setopt(c, CURLOPT_USERAGENT, "firn/" FIRN_VERSION);
 	(void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
 			       h->connect_timeout_ms);
-	(void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	(void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, h->stall_timeout_s);
 	(void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
 	if (h->ca_file)
 		(void)curl_easy_setopt(c, CURLOPT_CAINFO, h->ca_file);
@@ -248,6 +277,9 @@ set_options(const struct http *h, CURL *c, struct call *call)
 	(void)curl_easy_setopt(c, CURLOPT_WRITEDATA, call);
 	(void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	(void)curl_easy_setopt(c, CURLOPT_HEADERDATA, call);
+	(void)curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+	(void)curl_easy_setopt(c, CURLOPT_XFERINFODATA, call);
+	(void)curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 	set_method(c, call);
 }
 
@@ -279,6 +311,8 @@ fail(const struct call *call, CURLcode code, struct err *e)
 		return err_set(e, ERR_SYSTEM,
 			       "the file to be sent to %s can't be read",
 			       host.p);
+	if (call->stalled)
+		code = CURLE_OPERATION_TIMEDOUT;
 	if (call->too_large)
 		return err_set(e, ERR_INVALID, "%s answers too much", host.p);
 	/* Not libcurl's error buffer: it may quote what was received. */
@@ -290,7 +324,12 @@ int
 http_do(struct http *h, const struct http_request *r, struct http_answer *a,
 	struct err *e)
 {
-	struct call call = {.r = r, .a = a};
+	struct call call = {
+		.r = r,
+		.a = a,
+		.stall_timeout_ms = h->stall_timeout_ms,
+		.moved_at = now_ms(),
+	};
 	struct curl_slist *headers = make_headers(r);
 	CURL *c = take_handle(h);
 	CURLcode code;
@@ -339,22 +378,45 @@ http_answer_header(const struct http_answer *a, const char *name,
 	return false;
 }
 
+uint64_t
+http_retry_after(const struct http_answer *a, uint64_t max_ms)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	time_t at, now = time(NULL);
+	uint64_t s;
+
+	if (!http_answer_header(a, "retry-after", &text))
+		return 0;
+	if (!str_to_u64(str_of(text.p), UINT64_MAX, &s)) {
+		at = curl_getdate(text.p, NULL);
+		s = at > now ? (uint64_t)(at - now) : 0;
+	}
+	return s < max_ms / 1000 ? s * 1000 : s > 0 ? max_ms : 0;
+}
+
+void
+http_sleep(uint64_t ms)
+{
+	const struct timespec t = {
+		.tv_sec = (time_t)(ms / 1000),
+		.tv_nsec = (long)(ms % 1000) * 1000000,
+	};
+
+	(void)nanosleep(&t, NULL);
+}
+
 void
 http_pause(unsigned attempt, uint64_t base_ms, uint64_t max_ms)
 {
 	uint64_t ms = attempt < 20 ? base_ms << attempt : max_ms;
 	char hex[33];
-	struct timespec t;
 
 	if (ms > max_ms)
 		ms = max_ms;
 	/* Half of it and a random part, so that many do not come as one. */
 	fs_random_hex(hex);
 	hex[8] = '\0';
-	ms = ms / 2 + strtoul(hex, NULL, 16) % (ms / 2 + 1);
-	t.tv_sec = (time_t)(ms / 1000);
-	t.tv_nsec = (long)(ms % 1000) * 1000000;
-	(void)nanosleep(&t, NULL);
+	http_sleep(ms / 2 + strtoul(hex, NULL, 16) % (ms / 2 + 1));
 }
 
 static int

@@ -24,7 +24,7 @@ struct http;
 struct http_options {
 	const char *ca_file;         /* PEM; NULL: the system's */
 	uint64_t connect_timeout_ms; /* 0: 5 s */
-	uint64_t stall_timeout_s;    /* without a byte; 0: 20 s */
+	uint64_t stall_timeout_ms;   /* without a byte; 0: 20 s */
 };
 
 struct http *http_new(const struct http_options *o);
@@ -94,6 +94,14 @@ MUST_CHECK int http_get(struct http *h, const char *url, size_t max,
 
 /* The host and port of a URL, without a user's name; for messages. */
 void http_url_host(const char *url, struct buf *to);
+
+/*
+ * How long the answer asks one to stay away (RFC 9110, section 10.2.3), in
+ * milliseconds, at most max_ms; 0: it does not.
+ */
+uint64_t http_retry_after(const struct http_answer *a, uint64_t max_ms);
+
+void http_sleep(uint64_t ms);
 
 /* Sleep for about base_ms doubled attempt times, with jitter, at most max. */
 void http_pause(unsigned attempt, uint64_t base_ms, uint64_t max_ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/clouds.h"
 
+#include <fcntl.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -17,6 +18,7 @@
 #include "core/base/json.h"
 #include "core/sys/fs.h"
 #include "core/sys/http.h"
+#include "core/sys/log.h"
 
 #define BUCKET "firn-test"
 #define EMAIL "firn@test.iam.gserviceaccount.com"
@@ -64,15 +66,13 @@ start(struct test_cloud *c, const char *const *argv, unsigned *ret_port)
 	int ends[2];
 	ssize_t n;
 
-	if (pipe(ends) < 0)
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return false;
 	c->pid = fork();
 	if (c->pid == 0) {
 		(void)dup2(ends[1], 1);
 		/* What it says when it is killed is no result of a test. */
-		(void)!freopen("/dev/null", "w", stderr);
-		(void)close(ends[0]);
-		(void)close(ends[1]);
+		(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
 		(void)execvp(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
@@ -218,7 +218,8 @@ test_cloud_stop(struct test_cloud *c)
 }
 
 static void
-control(struct test_cloud *c, const char *method, const char *body)
+control(struct test_cloud *c, const char *method, const char *what,
+	const char *body)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	struct http *h = http_new(&(struct http_options){.ca_file = NULL});
@@ -231,7 +232,7 @@ control(struct test_cloud *c, const char *method, const char *body)
 	};
 	struct err e = ERR_INIT;
 
-	(void)snprintf(url, sizeof(url), "%s/-/faults", c->url);
+	(void)snprintf(url, sizeof(url), "%s/-/%s", c->url, what);
 	if (http_do(h, &r, &a, &e) < 0)
 		printf("# %s\n", e.msg);
 	http_free(h);
@@ -240,11 +241,80 @@ control(struct test_cloud *c, const char *method, const char *body)
 void
 test_cloud_fault(struct test_cloud *c, const char *json)
 {
-	control(c, "POST", json);
+	control(c, "POST", "faults", json);
 }
 
 void
 test_cloud_heal(struct test_cloud *c)
 {
-	control(c, "DELETE", "");
+	control(c, "DELETE", "faults", "");
+}
+
+void
+test_cloud_clock(struct test_cloud *c, unsigned ahead_s)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%u", ahead_s);
+	control(c, "POST", "clock", text);
+}
+
+void
+test_cloud_drop_tokens(struct test_cloud *c)
+{
+	control(c, "DELETE", "tokens", "");
+}
+
+/* --- secrets */
+
+bool
+test_cloud_shows_secret(const char *text)
+{
+	static const char *const secrets[] = {
+		CLOUD_SECRET,      CLOUD_TOKEN,  CLOUD_BODY_SECRET,
+		"X-Amz-Signature", "X-Goog-Sig", "PRIVATE KEY",
+		"ya29.",           "assertion",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+		if (strstr(text, secrets[i]))
+			return true;
+	return false;
+}
+
+bool
+test_cloud_is_clean(const struct err *e)
+{
+	bool good = e->kind == ERR_STORAGE &&
+		    !test_cloud_shows_secret(e->msg) && !e->detail[0] &&
+		    str_has_prefix(e->msg, "storage: ");
+
+	if (!good)
+		printf("# %s: %s\n", err_kind_name(e->kind), e->msg);
+	return good;
+}
+
+void
+test_log_begin(struct test_log *l)
+{
+	int fd;
+
+	(void)snprintf(l->path, sizeof(l->path), "%s/firn-log-XXXXXX",
+		       getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	fd = mkstemp(l->path);
+	(void)dup2(fd, STDERR_FILENO);
+	(void)close(fd);
+	log_set_level(LOG_DEBUG);
+}
+
+bool
+test_log_end(struct test_log *l)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (fs_read_file(l->path, 64u << 20, &text, &e) < 0)
+		printf("# %s\n", e.msg);
+	(void)unlink(l->path);
+	return text.len > 0 && !test_cloud_shows_secret(text.p);
 }

@@ -11,6 +11,8 @@
 
 #include "core/store/store.h"
 
+struct err;
+
 /* Secrets that must show up nowhere. */
 #define CLOUD_SECRET "firn-test-secret-key"
 #define CLOUD_TOKEN "firn-test-session-token"
@@ -41,6 +43,26 @@ void test_cloud_stop(struct test_cloud *c);
 /* Kill it and start it again, on the same port with the same objects. */
 void test_cloud_kill(struct test_cloud *c);
 bool test_cloud_restart(struct test_cloud *c);
+
+/* Its clock is so many seconds ahead from now on. */
+void test_cloud_clock(struct test_cloud *c, unsigned ahead_s);
+
+/* The tokens that it gave out are good no more. */
+void test_cloud_drop_tokens(struct test_cloud *c);
+
+/* A failure of storage's that shows no secret, and says what it is. */
+bool test_cloud_is_clean(const struct err *e);
+bool test_cloud_shows_secret(const char *text);
+
+/*
+ * Standard error, where the log is, goes to a file, at level debug. Does it
+ * have something at the end, and no secret?
+ */
+struct test_log {
+	char path[64];
+};
+void test_log_begin(struct test_log *l);
+bool test_log_end(struct test_log *l);
 
 /* Add a fault (JSON, see fake_cloud.py); take all away. */
 void test_cloud_fault(struct test_cloud *c, const char *json);

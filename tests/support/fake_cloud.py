@@ -7,6 +7,8 @@ threads, and faults on demand. Python's standard library and nothing else.
   DELETE /-/faults   all are taken away
   GET    /-/calls    the calls so far, one a line: METHOD PATH STATUS
   DELETE /-/calls    forget them
+  DELETE /-/tokens   none that was given out is good any more
+  POST   /-/clock    the cloud's clock is so many seconds ahead from now on
 """
 import hashlib
 import json
@@ -27,7 +29,7 @@ class Fault:
     """
     {"action": A, "method": REGEX, "path": REGEX, "skip": N, "count": N}
 
-    status:N  answer with this status
+    status:N  answer with this status, and with "retry_after": S that header
     hang      say nothing for an hour
     close     hang up in the middle of the request
     truncate  hang up in the middle of the answer's body
@@ -43,6 +45,8 @@ class Fault:
         self.path = re.compile(d.get("path", ""))
         self.skip = d.get("skip", 0)
         self.count = d.get("count", 1 << 30)
+        self.headers = ([("Retry-After", str(d["retry_after"]))]
+                        if "retry_after" in d else [])
 
 
 class Objects:
@@ -106,7 +110,12 @@ class Cloud(socketserver.ThreadingMixIn, HTTPServer):
         self.objects = Objects(directory)
         self.faults = []
         self.calls = []
+        self.ahead = 0
+        self.tokens = {}
         self.lock = threading.Lock()
+
+    def now(self):
+        return time.time() + self.ahead
 
     def take_fault(self, method, path):
         with self.lock:
@@ -116,8 +125,8 @@ class Cloud(socketserver.ThreadingMixIn, HTTPServer):
                         f.skip -= 1
                     elif f.count > 0:
                         f.count -= 1
-                        return f.action
-        return None
+                        return f.action, f.headers
+        return None, []
 
     def handle_error(self, request, client_address):
         # A client that left, or us being ended.
@@ -141,12 +150,13 @@ class Handler(BaseHTTPRequestHandler):
                       for k, _, v in (p.partition("=") for p
                                       in self.query_raw.split("&") if p)]
         self.args = dict(self.query)
-        self.fault = None
+        self.fault, self.extra = None, []
         self.body_read = False
         if raw.startswith("/-/"):
             self.control(raw)
             return
-        self.fault = self.server.take_fault(self.command, self.path)
+        self.fault, self.extra = self.server.take_fault(self.command,
+                                                        self.path)
         if self.fault == "hang":
             self.count(0)
             time.sleep(3600)
@@ -219,6 +229,7 @@ class Handler(BaseHTTPRequestHandler):
             self.drop_body()
         self.count(status)
         self.send_response(status)
+        headers = list(headers) + self.extra
         names = [n.lower() for n, _ in headers]
         for n, v in headers:
             self.send_header(n, v)
@@ -277,6 +288,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.faults = []
             elif what == ("DELETE", "/-/calls"):
                 self.server.calls = []
+            elif what == ("DELETE", "/-/tokens"):
+                self.server.tokens.clear()
+            elif what == ("POST", "/-/clock"):
+                self.server.ahead = int(self.body())
             calls = "\n".join(self.server.calls)
         b = calls.encode() if what == ("GET", "/-/calls") else b""
         self.send_response(200)

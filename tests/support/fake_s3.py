@@ -70,7 +70,7 @@ class S3(fake_cloud.Handler):
 
     def age(self, when):
         t = calendar.timegm(time.strptime(when, "%Y%m%dT%H%M%SZ"))
-        return time.time() - t
+        return self.server.now() - t
 
     def check_url(self):
         a = self.args

@@ -13,27 +13,30 @@
  *	}
  */
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/attr.h"
 
-static int tap_run, tap_failed;
+/* Threads may test, too. */
+static atomic_int tap_run, tap_failed;
 
 PRINTF(2, 3) static inline bool ok(bool good, const char *fmt, ...)
 {
 	va_list ap;
 
-	tap_run++;
 	if (!good)
 		tap_failed++;
-	printf("%sok %d - ", good ? "" : "not ", tap_run);
+	flockfile(stdout);
+	printf("%sok %d - ", good ? "" : "not ", ++tap_run);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
 	putchar('\n');
 	(void)fflush(stdout);
+	funlockfile(stdout);
 	return good;
 }
 
@@ -64,8 +67,7 @@ is_u64(unsigned long long got, unsigned long long want, const char *name)
 UNUSED static inline void
 skip(const char *name, const char *why)
 {
-	tap_run++;
-	printf("ok %d - %s # SKIP %s\n", tap_run, name, why);
+	printf("ok %d - %s # SKIP %s\n", ++tap_run, name, why);
 }
 
 static inline int

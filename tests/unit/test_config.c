@@ -105,6 +105,8 @@ static const struct {
 	{"FIRN_BLOB_URL_TTL=1", "from 2"},
 	{"FIRN_BLOB_URL_TTL=604801", "to 604800"},
 	{"FIRN_BLOB_RECHECK=0", NULL},
+	{"FIRN_STORAGE_TIMEOUT=1", NULL},
+	{"FIRN_STORAGE_TIMEOUT=0", "whole number"},
 	{"FIRN_BLOB_RECHECK=x", "whole number"},
 	{"FIRN_POPULARITY_URL=file:///p.json", NULL},
 	{"FIRN_LAYER_BUDGET=1", NULL},
