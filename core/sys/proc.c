@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -44,58 +43,104 @@ now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Have a descriptor under the number to, open across an exec. */
 static int
-set_up(posix_spawn_file_actions_t *fa, const struct proc_opts *o, int out,
-       int err)
+place(int fd, int to)
 {
-	int r = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY,
-						 0);
-
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(fa, out, 1);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(fa, err, 2);
-	if (r == 0 && o->cwd)
-		r = posix_spawn_file_actions_addchdir_np(fa, o->cwd);
-	return r;
+	if (fd < 0)
+		return -1;
+	return fd == to ? fcntl(fd, F_SETFD, 0) : dup2(fd, to);
 }
 
+/* -1 with errno set. */
+static int
+set_up(const struct proc_opts *o, int out, int err)
+{
+	const struct sigaction dfl = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0)
+		return -1;
+	if (place(open("/dev/null", O_RDONLY | O_CLOEXEC), 0) < 0 ||
+	    place(out, 1) < 0 || place(err, 2) < 0)
+		return -1;
+	if (o->cwd && chdir(o->cwd) < 0)
+		return -1;
+	/* Workers block signals and ignore SIGPIPE; a child must not. */
+	(void)sigemptyset(&none);
+	if (sigaction(SIGPIPE, &dfl, NULL) < 0)
+		return -1;
+	return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * What the child does until it is another program: only what is safe where
+ * other threads may have held locks (signal-safety(7); glibc's execvpe
+ * allocates nothing). It writes why it can't to status.
+ */
+static _Noreturn void
+become(const struct proc_opts *o, pid_t parent, int out, int err, int status)
+{
+	int errnum;
+
+	if (set_up(o, out, err) == 0) {
+		/* The parent may have ended before we asked to be told. */
+		if (getppid() != parent)
+			_exit(127);
+		/* The arrays are not written to. */
+		(void)execvpe(o->argv[0], (char *const *)(uintptr_t)o->argv,
+			      o->envp ? (char *const *)(uintptr_t)o->envp
+				      : environ);
+	}
+	errnum = errno;
+	(void)!write(status, &errnum, sizeof(errnum));
+	_exit(127);
+}
+
+/* fork, with all signals blocked in the child. */
+static pid_t
+fork_blocked(void)
+{
+	sigset_t all, old;
+	pid_t pid;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	pid = fork();
+	if (pid != 0)
+		(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return pid;
+}
+
+/* posix_spawn can't ask for a signal when the parent dies. */
 static int
 spawn(const struct proc_opts *o, int out, int err, pid_t *ret_pid,
       struct err *e)
 {
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t attr;
-	sigset_t none, dfl;
-	int r;
+	pid_t parent = getpid();
+	int status[2], errnum = 0;
+	ssize_t n;
 
-	/*
-	 * Workers block signals and ignore SIGPIPE; a child must not.
-	 * posix_spawn wants arrays of plain char *, and does not write to them.
-	 */
-	(void)sigemptyset(&none);
-	(void)sigemptyset(&dfl);
-	(void)sigaddset(&dfl, SIGPIPE);
-	(void)posix_spawn_file_actions_init(&fa);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setsigdefault(&attr, &dfl);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID |
-						      POSIX_SPAWN_SETSIGMASK |
-						      POSIX_SPAWN_SETSIGDEF);
-	r = set_up(&fa, o, out, err);
-	if (r == 0)
-		r = posix_spawnp(ret_pid, o->argv[0], &fa, &attr,
-				 (char *const *)(uintptr_t)o->argv,
-				 o->envp ? (char *const *)(uintptr_t)o->envp
-					 : environ);
-	(void)posix_spawn_file_actions_destroy(&fa);
-	(void)posix_spawnattr_destroy(&attr);
-	if (r != 0)
-		return err_set_errno(e,
-				     r == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
-				     r, "start %s", o->argv[0]);
-	return 0;
+	if (pipe2(status, O_CLOEXEC) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "pipe");
+	*ret_pid = fork_blocked();
+	if (*ret_pid == 0)
+		become(o, parent, out, err, status[1]);
+	if (*ret_pid < 0)
+		errnum = errno;
+	(void)close(status[1]);
+	if (*ret_pid > 0) {
+		do
+			n = read(status[0], &errnum, sizeof(errnum));
+		while (n < 0 && errno == EINTR);
+		if (n == (ssize_t)sizeof(errnum))
+			(void)waitpid(*ret_pid, NULL, 0);
+	}
+	(void)close(status[0]);
+	if (errnum == 0)
+		return 0;
+	return err_set_errno(e, errnum == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
+			     errnum, "start %s", o->argv[0]);
 }
 
 static void

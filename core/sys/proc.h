@@ -10,6 +10,11 @@
  * can fill up and stop it. When a bound is passed, or the run is cancelled,
  * the group gets SIGTERM and, two seconds later, SIGKILL; nothing of the
  * group is left when the call returns.
+ *
+ * When we die first, however that may be, the child gets SIGTERM. The kernel
+ * sends it at the end of the calling thread, which is in proc_run until the
+ * child has ended: so that it means the end of the process. What the child
+ * has started is the child's to end; Nix's programs do.
  */
 #include <stdatomic.h>
 #include <stdbool.h>

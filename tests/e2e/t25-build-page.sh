@@ -30,6 +30,7 @@ in
     echo last words
     echo made > \$out
   '';
+  sleeping = script "sleeping" "# asleep-$mark\nsleep 1000; echo never";
 }
 END
 export NIX_CONF_DIR=$tmp/conf FIRN_OVERLAYS=$tmp/overlay.nix PORT
@@ -135,8 +136,22 @@ is "$(find "$VAR/storage/state/builds" -type f -printf '%m\n' | sort -u)" 600 \
 
 # --- a server that is killed
 
+curl -sS -o /dev/null "$url/v2/sleeping/manifests/latest" &
+for ((i = 0; i < 100; i++)); do
+	sleep 0.1
+	pgrep -f "asleep-$mark" >/dev/null && break
+done
+pgrep -f "asleep-$mark" >/dev/null
+ok $? "a builder runs that says nothing"
 at=$(page_of failing)
 kill -KILL "$(registry_pid)"
+for ((i = 0; i < 100; i++)); do
+	pgrep -f -- "asleep-$mark|--realise.*$tmp" >/dev/null || break
+	sleep 0.1
+done
+is "$(pgrep -fc "asleep-$mark")" 0 "it ends with a server that is killed"
+is "$(pgrep -fc -- "--realise.*$tmp")" 0 "and so does Nix"
+wait
 registry_stop
 registry_start || { ok 1 "the registry starts again"; finish; }
 is "$(page "$at")" 200 "a log is there after a crash"

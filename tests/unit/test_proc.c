@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,6 +72,63 @@ gone(const char *text)
 	return false;
 }
 
+/* A process of its own that runs a child, and is killed meanwhile. */
+static void
+test_orphan(void)
+{
+	char script[64], text[32] = "";
+	struct proc_result r;
+	struct err e = ERR_INIT;
+	int to_us[2];
+	pid_t pid;
+
+	if (pipe(to_us) < 0)
+		exit(1);
+	(void)snprintf(script, sizeof(script), "echo $$ >&%d; exec sleep 100",
+		       to_us[1]);
+	pid = fork();
+	if (pid == 0) {
+		(void)sh(script, 0, NULL, &r, &e);
+		_exit(1);
+	}
+	ok(read(to_us[0], text, sizeof(text) - 1) > 0 &&
+		   strtol(text, NULL, 10) > 1,
+	   "a child runs");
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	ok(gone(text), "it does not outlive a parent that is killed");
+	(void)close(to_us[0]);
+	(void)close(to_us[1]);
+}
+
+static void
+test_start(void)
+{
+	static const char *const argv[] = {"pwd", NULL};
+	static const char *const env[] = {"PATH=/nowhere", "A=b", NULL};
+	static const char *const print_env[] = {"env", NULL};
+	const char *const here[] = {"/proc/self/cmdline", NULL};
+	struct proc_opts o = {.argv = argv, .cwd = "/", .max_stdout = 100};
+	struct proc_result r;
+	struct err e = ERR_INIT;
+
+	ok(proc_run(&o, &r, &e) == 0, "it is found in PATH: %s", e.msg);
+	is_str(r.output.p, "/\n", "and runs where it should");
+	buf_release(&r.output);
+	o.cwd = "/no/such/directory";
+	ok(proc_run(&o, &r, &e) < 0 && e.kind == ERR_NOT_FOUND,
+	   "unless there is no such place: %s", e.msg);
+	err_clear(&e);
+	o = (struct proc_opts){
+		.argv = print_env, .envp = env, .max_stdout = 100};
+	ok(proc_run(&o, &r, &e) == 0, "with an environment: %s", e.msg);
+	is_str(r.output.p, "PATH=/nowhere\nA=b\n", "of its own");
+	buf_release(&r.output);
+	o = (struct proc_opts){.argv = here};
+	ok(proc_run(&o, &r, &e) < 0 && e.kind == ERR_SYSTEM,
+	   "what is no program: %s", e.msg);
+}
+
 int
 main(void)
 {
@@ -126,5 +184,7 @@ main(void)
 	ok(proc_run(&missing, &r, &e) < 0 && e.kind == ERR_NOT_FOUND,
 	   "no such program: %s", e.msg);
 	buf_release(&l.last);
+	test_start();
+	test_orphan();
 	return done_testing();
 }
