@@ -476,7 +476,11 @@ unit: $(UNIT_BIN) $(REPLAY_BIN)
 
 # --- for people: each installs what it needs, and asks for root only then
 
-.PHONY: run start stop test bench pkgs
+.PHONY: help run start stop test bench pkgs
+# what README.md says under "Development"
+help:
+	@awk -F ' *[|] *' '$$2 ~ /^`make/ { gsub("`", ""); \
+		printf "%-34s %s\n", $$2, $$3 }' README.md
 run start:
 	@deploy/dev/install build run
 	@$(MAKE) --no-print-directory all

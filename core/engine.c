@@ -30,6 +30,7 @@ struct engine {
 	struct jobs *jobs;
 	atomic_uint_least64_t done;
 	atomic_uint_least64_t failed;
+	bool quiet; /* failures are not logged */
 	atomic_uint_least64_t stage_us[STAGES];
 };
 
@@ -95,6 +96,23 @@ count_stages(struct engine *g, const char *id, const struct stages *t)
 	log_emit(LOG_INFO, "build.stages", f);
 }
 
+static void
+log_failure(const struct engine *g, const struct job *j, const struct order *o,
+	    uint64_t ms, const struct err *e)
+{
+	char page[64] = "";
+
+	if (g->quiet)
+		return;
+	if (g->b.logs && build_keeps_log(e->kind))
+		(void)snprintf(page, sizeof(page), "/builds/%s", job_id(j));
+	log_warn("build.failed", LOG_S("build", job_id(j)),
+		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
+		 LOG_S("kind", err_kind_name(e->kind)), LOG_S("error", e->msg),
+		 LOG_S("detail", e->detail), LOG_S("page", page),
+		 LOG_N("ms", ms));
+}
+
 static int
 run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	struct err *e)
@@ -102,7 +120,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	struct engine *g = ctx;
 	const struct order *o = payload;
 	uint64_t start = now_ms();
-	char digest[DIGEST_TEXT_CAP], page[64] = "";
+	char digest[DIGEST_TEXT_CAP];
 	struct stages stages;
 	size_t layers = 0;
 	int r;
@@ -122,14 +140,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 			 LOG_N("ms", now_ms() - start));
 	} else {
 		atomic_fetch_add(&g->failed, 1);
-		if (g->b.logs && build_keeps_log(e->kind))
-			(void)snprintf(page, sizeof(page), "/builds/%s",
-				       job_id(j));
-		log_warn("build.failed", LOG_S("build", job_id(j)),
-			 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
-			 LOG_S("kind", err_kind_name(e->kind)),
-			 LOG_S("error", e->msg), LOG_S("detail", e->detail),
-			 LOG_S("page", page), LOG_N("ms", now_ms() - start));
+		log_failure(g, j, o, now_ms() - start, e);
 	}
 	count_stages(g, job_id(j), &stages);
 	log_set_request(NULL);
@@ -327,6 +338,12 @@ engine_check(struct engine *g, struct err *e)
 	if (state_check(g->b.state, e) < 0 || build_open_nix(&g->b, e) < 0)
 		return -1;
 	return nix_check(g->b.nix, e);
+}
+
+void
+engine_keep_quiet(struct engine *g)
+{
+	g->quiet = true;
 }
 
 void

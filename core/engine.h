@@ -129,6 +129,12 @@ MUST_CHECK int engine_read_log(struct engine *g, const char *id, struct buf *to,
  */
 void engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx);
 
+/*
+ * Who starts jobs tells people why they fail: leave that out of the log. Set
+ * once, before the first job.
+ */
+void engine_keep_quiet(struct engine *g);
+
 /* Are storage, state, Nix and the package source there? For /readyz. */
 MUST_CHECK int engine_check(struct engine *g, struct err *e);
 

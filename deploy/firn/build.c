@@ -140,6 +140,7 @@ cmd_build(int argc, char **argv)
 	}
 	if (cmd_engine_open(&config, &g, &e) < 0)
 		return cmd_fail(&e);
+	engine_keep_quiet(g);
 	for (int i = optind; i < argc; i++) {
 		err_clear(&e);
 		if (build_one(g, argv[i], &o, &e) < 0) {

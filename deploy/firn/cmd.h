@@ -5,7 +5,8 @@
 /*
  * The subcommands of firn: one file each, listed in main.c's table.
  *
- * argv[0] is the subcommand's name. Each understands --help, writes results
+ * argv[0] is "firn" and the subcommand's name, as getopt's messages should
+ * begin. Each understands --help, writes results
  * to standard output and everything else to standard error, and returns the
  * exit status.
  */

@@ -42,9 +42,15 @@ main(int argc, char **argv)
 		puts("firn " FIRN_VERSION);
 		return CMD_OK;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		char name[32];
+
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "firn %s", argv[1]);
+		argv[1] = name;
+		return commands[i].run(argc - 1, argv + 1);
+	}
 	fprintf(stderr, "firn: there is no command %s\n\n", argv[1]);
 	print_usage(stderr);
 	return CMD_USAGE;

@@ -134,6 +134,17 @@ like "$(jq -r '.errors[0].message' "$tmp/body")" 'did you mean git\?$' \
 is "$(find "$VAR/storage/state/builds" -type f -printf '%m\n' | sort -u)" 600 \
 	"nobody else on this machine may read them"
 
+# --- the operator's tool
+
+tool() { # ARGUMENT...
+	FIRN_PKGS_PATH=$PKGS FIRN_NIX_DIR=$top/nix \
+		FIRN_STORAGE_PATH=$tmp/other "$top/build/firn" "$@" 2>&1
+}
+is "$(tool build --quiet gti | grep -c 'no package gti')" 1 \
+	"firn build says once why it failed"
+like "$(tool build --elephant)" "^firn build: .*elephant" \
+	"and by its whole name what it does not understand"
+
 # --- a server that is killed
 
 curl -sS -o /dev/null "$url/v2/sleeping/manifests/latest" &
