@@ -98,11 +98,11 @@ nix_lock_flake(struct nix *n, const struct source *s, const struct nix_watch *w,
 {
 	AUTO(nix_run) struct nix_run r;
 
+	nix_run_init(&r, n, "nix", w);
 	if (!nix_at_least(n, 2, 4))
 		return err_set(e, ERR_UPSTREAM,
 			       "flakes need Nix 2.4 or later, here is %u.%u",
 			       n->major, n->minor);
-	nix_run_init(&r, n, "nix", w);
 	nix_args_add(&r.args, "--extra-experimental-features",
 		     "nix-command flakes", "flake", "metadata", "--json",
 		     "--no-write-lock-file", "--refresh", (char *)NULL);

@@ -29,6 +29,11 @@ struct git {
 	int lock;
 };
 
+#define GIT_INIT                                                 \
+	{                                                        \
+		.arena = ARENA_INIT, .dir = BUF_INIT, .lock = -1 \
+	}
+
 /* Our settings first: whose repository it is is the operator's choice. */
 static const char config_text[] = "[safe]\n\tdirectory = *\n"
 				  "[include]\n\tpath = ~/.gitconfig\n";
@@ -73,13 +78,8 @@ git_open(struct git *g, const char *url, const struct resolve_options *o,
 	char hex[DIGEST_HEX_CAP];
 	struct digest d;
 
-	*g = (struct git){
-		.o = o,
-		.url = url,
-		.arena = ARENA_INIT,
-		.dir = BUF_INIT,
-		.lock = -1,
-	};
+	g->o = o;
+	g->url = url;
 	digest_of(url, strlen(url), &d);
 	digest_hex(&d, hex);
 	buf_printf(&g->dir, "%s/git/%.32s", o->state_path, hex);
@@ -227,7 +227,7 @@ int
 git_find_ref(const char *url, const char *tag, const struct resolve_options *o,
 	     bool *ret_found, struct git_ref *ret, struct err *e)
 {
-	AUTO(git) struct git g;
+	AUTO(git) struct git g = GIT_INIT;
 
 	if (git_open(&g, url, o, e) < 0 || check_online(&g, e) < 0)
 		return -1;
@@ -292,10 +292,13 @@ has_commit(struct git *g, const char *repo, const char *commit, bool *ret,
 	return 0;
 }
 
-/* Without history. *ret_found: the reference was still at the commit. */
+/*
+ * Without history. *ret_found: the reference was still at the commit;
+ * *ret_can: the server does that at all. One that has files alone does not.
+ */
 static int
 fetch_shallow(struct git *g, const struct git_ref *ref, bool *ret_found,
-	      struct err *e)
+	      bool *ret_can, struct err *e)
 {
 	AUTO(tool_result) struct tool_result res = TOOL_RESULT_INIT;
 	char full[41];
@@ -309,6 +312,10 @@ fetch_shallow(struct git *g, const struct git_ref *ref, bool *ret_found,
 				       ref->commit)),
 		    &res, e) < 0)
 		return -1;
+	*ret_can = res.exit_code == 0 ||
+		   !strstr(res.messages.p, "does not support shallow");
+	if (!*ret_can)
+		return 0;
 	if (res.exit_code != 0)
 		return fail_git(g, &res, "git can't fetch from", e);
 	return has_commit(g, "shallow", ref->commit, ret_found, full, e);
@@ -424,6 +431,26 @@ resolve_commit(struct git *g, const char *tag, struct revision *ret,
 	return trees_find(g->o, full, &found, &ret->time, e);
 }
 
+/* *ret_found: what the reference was at is here, in a tree of its own. */
+static int
+fetch_ref(struct git *g, const struct git_ref *ref, bool *ret_found,
+	  struct err *e)
+{
+	const char *repo = "shallow";
+	char full[41];
+	bool can;
+
+	if ((g->lock < 0 && lock(g, e) < 0) ||
+	    fetch_shallow(g, ref, ret_found, &can, e) < 0)
+		return -1;
+	if (!can) {
+		repo = "all";
+		if (fetch_all(g, ref->commit, ret_found, full, e) < 0)
+			return -1;
+	}
+	return *ret_found ? check_out(g, repo, ref->commit, e) : 0;
+}
+
 /* The reference may move between the question and the fetch. */
 #define TRIES 3
 
@@ -443,10 +470,7 @@ resolve_ref(struct git *g, const char *tag, bool *ret_found,
 			return -1;
 		if (there)
 			break;
-		if ((g->lock < 0 && lock(g, e) < 0) ||
-		    fetch_shallow(g, &ref, &there, e) < 0)
-			return -1;
-		if (there && check_out(g, "shallow", ref.commit, e) < 0)
+		if (fetch_ref(g, &ref, &there, e) < 0)
 			return -1;
 	}
 	if (!there)
@@ -459,7 +483,7 @@ int
 git_resolve(const char *url, const char *tag, const struct resolve_options *o,
 	    struct revision *ret, struct err *e)
 {
-	AUTO(git) struct git g;
+	AUTO(git) struct git g = GIT_INIT;
 	bool found = false;
 
 	if (git_open(&g, url, o, e) < 0)
@@ -479,7 +503,7 @@ int
 git_fetch_tree(const char *url, const char *commit,
 	       const struct resolve_options *o, struct err *e)
 {
-	AUTO(git) struct git g;
+	AUTO(git) struct git g = GIT_INIT;
 	struct revision r;
 	bool found;
 

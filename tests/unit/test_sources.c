@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sources on this machine: git repositories, tarballs, and their tags. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -312,7 +313,9 @@ main(void)
 	struct err e = ERR_INIT;
 
 	log_set_level(LOG_ERROR);
-	if (!mkdtemp(dir))
+	/* Who closes what isn't theirs, closes this one first. */
+	if (!mkdtemp(dir) || (fcntl(0, F_GETFD) < 0 &&
+			      open("/dev/null", O_RDONLY | O_CLOEXEC) != 0))
 		abort();
 	test_tags();
 	test_path();
@@ -323,6 +326,7 @@ main(void)
 		skip("git repositories", "there is no git here");
 	}
 	test_channel();
+	ok(fcntl(0, F_GETFD) >= 0, "no descriptor is closed that isn't ours");
 	if (fs_remove_tree(dir, &e) < 0)
 		ok(false, "%s", e.msg);
 	return done_testing();

@@ -1,0 +1,155 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Package sets over HTTP: a git repository, smart and dumb; a channel whose
+# address redirects; a host of repositories that makes tarballs of commits.
+# What did not change is not sent again.
+. "$(dirname "$0")/lib.sh"
+have git || skip_all "git is not installed"
+
+mkdir -p "$tmp/conf" "$tmp/www/git" "$tmp/www/dumb" "$tmp/www/channels" \
+	"$tmp/www/releases"
+printf 'substituters =\n' > "$tmp/conf/nix.conf"
+export NIX_CONF_DIR=$tmp/conf
+unset PKGS
+cp -r "$top/tests/pkgs" "$tmp/set"
+mv "$tmp/set/default.nix" "$tmp/set/base.nix"
+cat > "$tmp/set/default.nix" <<-'END'
+	args: import ./base.nix (args // {
+	  overlays = (args.overlays or [ ]) ++ [
+	    (final: prev: {
+	      word = prev.stdenv.mkDerivation {
+	        name = "word";
+	        PATH = "${prev.stdenv.tools}/bin";
+	        args = [ "-euc" "echo ${builtins.readFile ./word} >$out" ];
+	      };
+	    })
+	  ];
+	})
+END
+echo one > "$tmp/set/word"
+git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
+git_set init -q -b trunk
+git_set add -A -f
+git_set commit -qm one
+git clone -q --bare "$tmp/set" "$tmp/www/git/set.git"
+git clone -q --bare "$tmp/set" "$tmp/www/dumb/set.git"
+git -C "$tmp/www/dumb/set.git" update-server-info
+one=$(git_set rev-parse HEAD)
+
+change() { # WORD: in both repositories' branch
+	echo "$1" > "$tmp/set/word"
+	git_set commit -qam "$1"
+	git_set push -q "$tmp/www/git/set.git" trunk
+	git_set push -q "$tmp/www/dumb/set.git" trunk
+	git -C "$tmp/www/dumb/set.git" update-server-info
+}
+release() { # NAME
+	mkdir -p "$tmp/www/releases/$1"
+	git_set archive --prefix="set-$1/" -o \
+		"$tmp/www/releases/$1/nixexprs.tar.gz" HEAD
+	echo "/releases/$1/nixexprs.tar.gz" > "$tmp/www/channels/stable"
+}
+
+mkfifo "$tmp/fifo"
+: > "$tmp/www.log"
+(exec python3 "$top/tests/support/http_sources.py" "$tmp/www" "$tmp/www.log" \
+	> "$tmp/fifo" 2> "$tmp/www.err") &
+www_pid=$!
+disown "$www_pid"
+trap 'kill "$www_pid"; cleanup' EXIT
+read -r www_port < "$tmp/fifo"
+www=http://127.0.0.1:$www_port
+
+sent() { grep -c "^$1" "$tmp/www.log"; } # how many lines begin so
+refused() { # STATUS PATTERN NAME: the answer, and the log's reason
+	is "$(http "$url/v2/word/manifests/latest")" "$1" "$3"
+	grep '"event":"build.failed"' "$VAR/firn.log" | tail -n 1 | grep -q "$2"
+	ok $? "  the log says why" || tail -n 3 "$VAR/firn.log" | sed 's/^/# /'
+}
+
+# --- repositories
+for kind in git dumb; do
+	export VAR=$tmp/var-$kind FIRN_RESOLVE_TTL=3
+	: > "$tmp/www.log"
+	REPO=$www/$kind/set.git registry_start || { ok 1 "$kind"; finish; }
+	first=$(manifest_digest word)
+	like "$first" '^sha256:' "$kind HTTP: a repository" ||
+		tail -n 2 "$VAR/firn.log" | sed 's/^/# /'
+	asked=$(sent '')
+	is "$(manifest_digest word)" "$first" "  again"
+	is "$(sent '')" "$asked" "  costs no request"
+	change "$kind-two"
+	is "$(manifest_digest word)" "$first" \
+		"  the branch moved: the same within the time to live"
+	sleep 3.2
+	second=$(manifest_digest word)
+	like "$second" '^sha256:' "  after it" && [ "$second" != "$first" ]
+	ok $? "    another one" || tail -n 3 "$VAR/firn.log" | sed 's/^/# /'
+	is "$(http "$url/v2/word/manifests/$one")" 200 "  a commit by its name"
+	is "$(http "$url/v2/word/manifests/none")" 404 "  no such branch"
+	[ "$kind" = git ] || { registry_stop; continue; }
+	touch "$tmp/www/down"
+	sleep 3.2
+	refused 503 'git can.t read' "  the host is down"
+	rm "$tmp/www/down"
+	is "$(manifest_digest word)" "$second" "  and up again"
+	registry_stop
+done
+
+# --- a channel
+release 1
+export VAR=$tmp/var-channel
+: > "$tmp/www.log"
+CHANNEL=stable FIRN_CHANNEL_URL=$www/channels/%s registry_start ||
+	{ ok 1 "a channel"; finish; }
+first=$(manifest_digest word)
+like "$first" '^sha256:' "a channel behind a redirect"
+is "$(sent '200 GET /releases/1/')" 1 "  is sent once"
+sleep 3.2
+is "$(manifest_digest word)" "$first" "  after the time to live the same"
+is "$(sent '304 GET /releases/1/') $(sent '200 GET /releases/')" "1 1" \
+	"  is not sent again"
+change channel-three
+release 2
+is "$(manifest_digest word)" "$first" "  it moved: the same within it"
+sleep 3.2
+second=$(manifest_digest word)
+like "$second" '^sha256:' "  after it" && [ "$second" != "$first" ]
+ok $? "    another one"
+is "$(sent '200 GET /releases/2/')" 1 "    is sent once"
+is "$(http "$url/v2/word/manifests/none")" 404 "  no such channel"
+echo "not a tarball" > "$tmp/www/releases/bad"
+echo /releases/bad > "$tmp/www/channels/stable"
+sleep 3.2
+refused 503 'can.t be unpacked' "  what is no tarball"
+touch "$tmp/www/down"
+refused 503 'answers 503' "  the host is down"
+rm "$tmp/www/down"
+registry_stop
+
+# --- a host that makes tarballs of commits of a repository
+export VAR=$tmp/var-host
+archive() { # of the branch
+	git_set archive --prefix="set-$(git_set rev-parse HEAD)/" HEAD | gzip -n \
+		> "$tmp/www/git/set.git/archive/$(git_set rev-parse HEAD).tar.gz"
+}
+mkdir -p "$tmp/www/git/set.git/archive"
+archive
+: > "$tmp/www.log"
+CHANNEL=trunk FIRN_CHANNEL_URL=$www/git/set.git/archive/%s.tar.gz \
+	registry_start || { ok 1 "a host"; finish; }
+first=$(manifest_digest word)
+like "$first" '^sha256:' "a host's tarball of a branch"
+like "$(curl -sS "$url/v2/word/blobs/$(jq -r .config.digest "$tmp/body")")" \
+	"$(git_set rev-parse HEAD)" "  its commit is in a label"
+sleep 3.2
+is "$(manifest_digest word)" "$first" "  after the time to live the same"
+is "$(sent '200 GET /git/set.git/archive/')" 1 "  is sent once"
+change host-four
+archive
+sleep 3.2
+second=$(manifest_digest word)
+like "$second" '^sha256:' "  it moved" && [ "$second" != "$first" ]
+ok $? "    another one"
+is "$(sent '200 GET /git/set.git/archive/')" 2 "    is sent once"
+finish
