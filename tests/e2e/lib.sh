@@ -83,7 +83,7 @@ cloud_start() { # [PORT]
 	# exec: its pid is the one that we know.
 	(exec python3 "$top/tests/support/$fake" "$VAR/storage" e2e-bucket \
 		"${args[@]}" "$port" > "$tmp/fifo" 2> "$tmp/cloud.log") &
-	cloud_pid=$!
+	cloud_pid=$! cloud_var=$VAR
 	disown "$cloud_pid" # nobody needs to hear how it ends
 	read -r cloud_port < "$tmp/fifo"
 	rm "$tmp/fifo"
@@ -129,9 +129,13 @@ registry_start() {
 		export PKGS=${PKGS:-$top/tests/pkgs}
 	host=localhost:$PORT
 	url=http://$host
-	# shellcheck disable=SC2119
-	[ "${FIRN_STORAGE_BACKEND:-filesystem}" = filesystem ] ||
+	if [ "${FIRN_STORAGE_BACKEND:-filesystem}" != filesystem ]; then
+		# Another directory is another storage.
+		[ -z "${cloud_pid:-}" ] || [ "$cloud_var" = "$VAR" ] ||
+			cloud_kill
+		# shellcheck disable=SC2119
 		[ -n "${cloud_pid:-}" ] || cloud_start
+	fi
 	"$top/deploy/dev/serve" start 2> "$tmp/serve.log" ||
 		{ sed 's/^/# /' "$tmp/serve.log"; return 1; }
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Two replicas, one bucket, one nginx: what A built, B serves, and without Nix.
+# Then both behind the upstream that README.md has under "Scaling out".
 . "$(dirname "$0")/../e2e/lib.sh"
 have python3 || skip_all "python3 is not installed"
 have sqlite3 || skip_all "sqlite3 is not installed"
@@ -19,8 +20,8 @@ for dir in /usr/local/bin /usr/bin /usr/sbin /bin /sbin; do
 done
 rm -f "$tmp"/bin/nix*
 
-start_b() { # a replica of its own, but for the bucket
-	VAR=$tmp/b PORT=${b_port:=$(free_port)} PATH=$tmp/bin READY=healthz \
+start_b() { # [PATH]: a replica of its own, but for the bucket
+	VAR=$tmp/b PORT=${b_port:=$(free_port)} PATH=${1:-$tmp/bin} READY=healthz \
 		FIRN_STATE_PATH=$tmp/b/state "$top/deploy/dev/serve" start \
 		2> "$tmp/serve.log" || { sed 's/^/# /' "$tmp/serve.log"; return 1; }
 	url=http://localhost:$b_port
@@ -62,12 +63,21 @@ ok $? "  it is set aside, and a sound one is in its place"
 [ "$(sqlite3 "$db" 'SELECT count(*) FROM images')" -gt 0 ]
 ok $? "  which is filled as requests come"
 
-# Both behind one nginx.
+# Both behind one nginx, with Nix on both.
+stop_b
+start_b "$PATH" || { ok 1 "replica B starts with Nix"; finish; }
 port=$(free_port)
 mkdir -p "$tmp/front"
 ln -s "$top/nginx" "$tmp/front/firn"
+sed -n '/^    upstream firn {/,/^    }/s/^    //p' "$top/README.md" |
+	sed -e "s|10.0.0.11:9000|unix:$a_var/run/firn.sock|" \
+		-e "s|10.0.0.12:9000|unix:$tmp/b/run/firn.sock|" \
+		> "$tmp/front/upstream.conf"
+is "$(grep -c 'server unix:' "$tmp/front/upstream.conf")" 2 \
+	"README.md has an upstream of two"
 sed -e "s|$a_var/nginx|$tmp/front|g" -e "s|:$a_port |:$port |" \
-	-e "s|\(server unix:\)$a_var/run/firn.sock max_fails=0;|\1$a_var/run/firn.sock; \1$tmp/b/run/firn.sock;|" \
+	-e '/upstream firn {/,/}/d' \
+	-e "/^http {/r $tmp/front/upstream.conf" \
 	"$a_var/nginx/nginx.conf" > "$tmp/front/nginx.conf"
 nginx -p "$tmp/front" -c "$tmp/front/nginx.conf" 2> "$tmp/front/error.log" &
 front=$!
@@ -77,25 +87,38 @@ for ((i = 0; i < 50; i++)); do
 	curl -fsS -o /dev/null "$url/healthz" 2>/dev/null && break
 	sleep 0.1
 done
-# nginx goes round, so each replica answers half of these.
+
+# One image by many names, so that each replica is asked for some of them.
 hits() { grep -c '"route":"manifest"' "$1/firn.log"; }
+pulls() { # how many of twelve get the image
+	local n many=$name same=0
+	for ((n = 0; n < 12; n++)); do
+		[ "$(manifest_digest "$many")" = "$digest" ] && same=$((same + 1))
+		many+=/git
+	done
+	echo "$same"
+}
 a_hits=$(hits "$a_var") b_hits=$(hits "$tmp/b")
-same=0
-for n in 1 2 3 4 5 6; do
-	[ "$(http "$url/v2/$name/manifests/latest?n=$n")" = 200 ] &&
-		[ "$(header Docker-Content-Digest)" = "$digest" ] &&
-		same=$((same + 1))
-	sleep 1.1
-done
-is "$same" 6 "six pulls through one nginx get the same"
+is "$(pulls)" 12 "twelve pulls through one nginx get the same"
 [ "$(hits "$a_var")" -gt "$a_hits" ] && [ "$(hits "$tmp/b")" -gt "$b_hits" ]
 ok $? "  from both"
-kill -KILL "$(cut -d' ' -f1 "$a_var/run/firn.pid")"
-good=0
-for n in 1 2 3 4; do
-	[ "$(http "$url/v2/$name/manifests/latest?n=$n")" = 200 ] &&
-		good=$((good + 1))
-	sleep 1.1
+
+builds() { # by both, of one image
+	cat "$a_var/firn.log" "$tmp/b/firn.log" |
+		grep '"event":"build.start"' | grep -c "\"image\":\"$1\""
+}
+pids=()
+for ((i = 0; i < 8; i++)); do
+	curl -sS -L -o "$tmp/m$i" "$url/v2/hello/manifests/latest?n=$i" &
+	pids+=($!)
 done
-is "$good" 4 "A is killed: B answers"
+wait "${pids[@]}"
+is "$(sha256sum "$tmp"/m? | cut -d' ' -f1 | sort -u | wc -l)" 1 \
+	"eight clients ask for a new one at once, and get the same"
+is "$(builds hello)" 1 "  from one build by one of the two"
+
+kill -KILL "$(cut -d' ' -f1 "$a_var/run/firn.pid")"
+sleep 1.1 # what nginx keeps of manifests
+is "$(pulls)" 12 "A is killed: B answers"
+is "$(http "$url/v2/jq/manifests/latest")" 200 "  and builds"
 finish

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Blobs in a cloud: redirected to, or fetched by nginx; and that no secret
+# gets anywhere. CLOUDS: which ones (default: both). What may go wrong with
+# them is in tests/storage.
+. "$(dirname "$0")/lib.sh"
+. "$top/tests/support/cloud_pulls.sh"
+have python3 && have openssl || skip_all "no python3 or no openssl"
+have skopeo || skip_all "skopeo is not installed"
+
+test_redirect() { # BACKEND
+	pull_redirected "$1"
+	is "$(curl -sS -o /dev/null -D "$tmp/headers" -w '%{http_code}' \
+		"$url/v2/$name/blobs/$layer")" 307 "$1: a blob is elsewhere"
+	at=$(header Location)
+	like "$at" "^$cloud_url/e2e-bucket/blobs/sha256/[0-9a-f]+[?]X-.*-Signature=[0-9a-f]+$" \
+		"  at a signed URL"
+	is "sha256:$(curl -sS "$at" | sha256sum | cut -d' ' -f1)" "$layer" \
+		"  which has it"
+	is "$(http "${at%?}$([[ $at == *0 ]] && echo 1 || echo 0)")" 403 \
+		"  but not with another signature"
+	is "$(http "${at/\/sha256\//\/sha256\/0}")" 403 "  nor for another blob"
+	curl -sS -X POST -d 901 "$cloud_url/-/clock"
+	is "$(http "$at")" 403 "  nor after a quarter of an hour"
+	curl -sS -X POST -d 0 "$cloud_url/-/clock"
+	is "$(http -I "$url/v2/$name/blobs/$layer")" 200 "  HEAD is answered here"
+	is "$(http -r 5-14 "$url/v2/$name/blobs/$layer")" 206 "  ranges work"
+	registry_stop
+}
+
+test_proxy() { # BACKEND
+	pull_proxied "$1"
+	diff -r "$tmp/redirect/blobs" "$tmp/proxy/blobs" > /dev/null
+	ok $? "  and gets the same"
+	is "$(manifest_digest $name)" "$digest" "  by the same manifest"
+	is "$(http "$url/v2/$name/blobs/$layer")" 200 "$1: a blob is here"
+	is "$(header Docker-Content-Digest) $(header ETag)" "$layer \"$layer\"" \
+		"  with its digest"
+	[ -z "$(header X-Firn-Url)$(header X-Accel-Redirect)" ]
+	ok $? "  and nothing of where it came from"
+	is "$(http -r 5-14 "$url/v2/$name/blobs/$layer")" 206 "  ranges work"
+	is "$(header Content-Range | cut -d/ -f1)" "bytes 5-14" "  Content-Range"
+	is "$(http "$url/_firn/proxy/${layer#sha256:}")" 404 \
+		"  the internal location is internal"
+	registry_stop
+}
+
+export FIRN_LOG_LEVEL=debug
+for backend in ${CLOUDS:-s3 gcs}; do
+	export FIRN_STORAGE_BACKEND=$backend
+	pulls_begin
+	test_redirect "$backend"
+	cp "$VAR/firn.log" "$tmp/kept.log"
+	test_proxy "$backend"
+	is "$(leaks "$VAR/firn.log" "$VAR/nginx/error.log" \
+		"$VAR/nginx/access.log" "$tmp/serve.log" "$tmp/kept.log")" 0 \
+		"$backend: no secret in any log"
+	cloud_kill
+	rm -rf "$VAR"
+done
+finish
