@@ -94,6 +94,9 @@ static const struct nix_rule anywhere[] = {
 	{"cannot open connection to remote store", ERR_UPSTREAM,
 	 "the Nix daemon does not answer"},
 	{NIX_DISK_FULL, ERR_SYSTEM, "the disk with the Nix store is full"},
+	/* What SQLite says when it can't make its shared memory larger. */
+	{"disk I/O error", ERR_SYSTEM,
+	 "the disk with the Nix store is full, or fails"},
 	{"database or disk is full", ERR_SYSTEM,
 	 "the disk with the Nix store is full"},
 	{"Disk quota exceeded", ERR_SYSTEM,

@@ -105,20 +105,27 @@ is "$(find "$roots" -mindepth 1 -maxdepth 1 | wc -l)" 1 \
 	"after a kill only the roots of the one that runs are there"
 is "$(http "$url/v2/hello/manifests/latest")" 200 "and it serves"
 
-# A full disk.
+# A full disk: the client's 500 says that it is the operator's matter.
+full() { # IMAGE PATTERN-OF-THE-LOG NAME
+	local reason
+	is "$(http --max-time 120 "$url/v2/$1/manifests/latest") $(jq -r \
+		'.errors[0].code' "$tmp/body")" "500 UNAVAILABLE" "$3"
+	reason=$(tr -d '\r' < "$tmp/headers" |
+		awk '/^HTTP/ { r = $0 } END { print r }')
+	like "$(jq -r '.errors[0].message' "$tmp/body")" \
+		'the registry failed; its operator finds the cause' "  says so"
+	like "$reason" 'its operator finds the cause' "  in the reason phrase too"
+	like "$(jq -r --arg image "$1" \
+		'select(.event == "build.failed" and .image == $image) | .error' \
+		"$VAR/firn.log" | tail -n 1)" "$2" "  and the log has the cause"
+}
 used=$(df --output=used -k /nix | tail -n 1)
 mount -o remount,size=$((used + 20000))k /nix
-like "$(http --max-time 120 "$url/v2/big/manifests/latest")" '^50[03]$' \
-	"a builder that finds the disk full is the operator's matter"
-grep '"event":"build.failed"' "$VAR/firn.log" | tail -n 1 |
-	grep -q 'the disk with the Nix store is full\|the disk got full while big'
-ok $? "the log says so"
+full big 'the disk with the Nix store is full|the disk got full while big' \
+	"a builder that finds the disk full"
 head -c 30000000 /dev/zero > /nix/filler 2>/dev/null
-like "$(http --max-time 120 "$url/v2/fresh$images/manifests/latest")" \
-	'^50[03]$' "so is Nix itself finding it full"
-grep '"event":"build.failed"' "$VAR/firn.log" | tail -n 1 |
-	grep -q 'the disk with the Nix store is full'
-ok $? "the log says so"
+full "fresh$images" 'the disk with the Nix store is full' \
+	"Nix itself that finds it full"
 rm /nix/filler
 is "$(http --max-time 120 "$url/v2/fresh$images/manifests/latest")" 200 \
 	"with room again it is built"

@@ -9,6 +9,7 @@ have git || skip_all "git is not installed"
 mkdir "$tmp/conf" "$tmp/cwd"
 printf 'substituters =\n' > "$tmp/conf/nix.conf"
 export NIX_CONF_DIR=$tmp/conf FIRN_LOG_LEVEL=debug FIRN_NIX_TIMEOUT=5
+export FIRN_EVAL_TIMEOUT=3 FIRN_EVAL_MEMORY=500M
 unset PKGS
 secret=secret-$RANDOM$RANDOM
 echo "$secret" > "$tmp/secret"

@@ -58,7 +58,9 @@ let
     overflowing = let down = n: 1 + down n; in down 0;
     # Needs all memory there is; needs all the time there is.
     hungry = foldl' (all: x: all ++ [ x ]) [ ] (genList (x: x) 100000000);
-    looping = let up = n: if n < 0 then 0 else up (n + 1); in up 0;
+    looping =
+      let thousand = genList (x: x) 1000; in
+      foldl' (_: _: foldl' (_: x: x) 0 thousand) 0 (genList (x: x) 1000000);
     nameThrows = script "name-throws" { } program // { name = throw "the name throws"; };
     metaThrows = script "meta-throws" { meta.description = throw "the description throws"; } program;
     licenseThrows = script "license-throws" { } program

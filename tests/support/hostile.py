@@ -24,7 +24,7 @@ TARGETS = {
     "path": "%s",
 }
 # The longest that an answer may take: what an evaluation may, and some more.
-SECONDS = 75
+SECONDS = 30
 CODES = {
     "BLOB_UNKNOWN", "DENIED", "DIGEST_INVALID", "MANIFEST_INVALID",
     "MANIFEST_UNKNOWN", "NAME_INVALID", "NAME_UNKNOWN", "UNSUPPORTED",
