@@ -106,6 +106,7 @@ CORE_SRC := \
 	core/nix/names.c \
 	core/nix/offline.c \
 	core/nix/open.c \
+	core/nix/probe.c \
 	core/nix/realise.c \
 	core/nix/report.c \
 	core/nix/roots.c \

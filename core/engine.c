@@ -31,6 +31,9 @@ struct engine {
 	atomic_uint_least64_t done;
 	atomic_uint_least64_t failed;
 	bool quiet; /* failures are not logged */
+	bool probing;
+	atomic_bool stop_probe;
+	pthread_t probe;
 	atomic_uint_least64_t stage_us[STAGES];
 };
 
@@ -346,6 +349,46 @@ engine_keep_quiet(struct engine *g)
 	g->quiet = true;
 }
 
+static void
+log_builders(const struct nix_builders *b)
+{
+	if (b->sandboxed)
+		log_info("nix.sandbox", LOG_S("state", "on"));
+	else
+		log_warn("nix.sandbox", LOG_S("state", "off"),
+			 LOG_S("builders", b->root ? "root" : "unprivileged"),
+			 LOG_S("why_it_matters",
+			       b->root ? "what is built runs as root on this "
+					 "machine; set sandbox = true in "
+					 "nix.conf"
+				       : "what is built sees the files of "
+					 "this machine; set sandbox = true in "
+					 "nix.conf"));
+}
+
+static void *
+probe(void *ctx)
+{
+	struct engine *g = ctx;
+	struct nix_builders builders;
+	struct err e = ERR_INIT;
+
+	if (nix_probe(g->b.nix, &g->stop_probe, &builders, &e) == 0)
+		log_builders(&builders);
+	else if (e.kind != ERR_BUSY)
+		log_err(LOG_WARN, "nix.sandbox", &e);
+	return NULL;
+}
+
+void
+engine_probe(struct engine *g)
+{
+	/* Where nothing is ever built, it does not matter. */
+	if (g->b.config->substitutes_only || !build_has_nix(&g->b))
+		return;
+	g->probing = pthread_create(&g->probe, NULL, probe, g) == 0;
+}
+
 void
 engine_stats(struct engine *g, struct engine_stats *ret)
 {
@@ -512,6 +555,10 @@ engine_free(struct engine *g)
 {
 	if (!g)
 		return;
+	if (g->probing) {
+		atomic_store(&g->stop_probe, true);
+		(void)pthread_join(g->probe, NULL);
+	}
 	if (g->jobs) {
 		jobs_stop(g->jobs);
 		jobs_free(g->jobs);

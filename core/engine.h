@@ -135,6 +135,12 @@ void engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx);
  */
 void engine_keep_quiet(struct engine *g);
 
+/*
+ * Find out, on a thread of its own, whether Nix's sandbox is on, and say it
+ * in the log. Once at most.
+ */
+void engine_probe(struct engine *g);
+
 /* Are storage, state, Nix and the package source there? For /readyz. */
 MUST_CHECK int engine_check(struct engine *g, struct err *e);
 

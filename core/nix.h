@@ -81,6 +81,19 @@ void nix_free(struct nix *n);
  */
 MUST_CHECK int nix_check(struct nix *n, struct err *e);
 
+/*
+ * How do builders run? Has Nix build something to find out; it leaves nothing
+ * in the store. cancel ends it, and may be NULL. Fails with ERR_UPSTREAM where
+ * nothing can be built.
+ */
+struct nix_builders {
+	bool sandboxed;
+	bool root; /* without a sandbox: they are root on this machine */
+};
+
+MUST_CHECK int nix_probe(struct nix *n, const atomic_bool *cancel,
+			 struct nix_builders *ret, struct err *e);
+
 /* Processes started so far. */
 uint64_t nix_processes(const struct nix *n);
 

@@ -109,6 +109,7 @@ run(const struct config *c, const sigset_t *set)
 		return complain(&e);
 	app_init(&app, engine, c);
 	engine_on_end(engine, wake_server, &app);
+	engine_probe(engine);
 	ret = serve(&app, c, listen_fd, set);
 	/* The engine calls the server until it has ended. */
 	engine_free(engine);

@@ -99,6 +99,9 @@ static const struct nix_rule anywhere[] = {
 	 "the disk with the Nix store is full, or fails"},
 	{"database or disk is full", ERR_SYSTEM,
 	 "the disk with the Nix store is full"},
+	/* SQLite's, where it can't even make the file of its lock. */
+	{"disk I/O error", ERR_SYSTEM,
+	 "the disk with the Nix store is full or fails"},
 	{"Disk quota exceeded", ERR_SYSTEM,
 	 "the disk with the Nix store is full"},
 	{"does not support the kernel namespaces", ERR_UPSTREAM,

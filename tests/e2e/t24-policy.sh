@@ -40,9 +40,19 @@ export PKGS=$top/tests/pkgs
 host=localhost:$PORT
 url=http://$host
 
+sandbox() { # what the log says of it, when it says it
+	local i
+	for ((i = 0; i < 100; i++)); do
+		jq -r 'select(.event == "nix.sandbox") | .level + " " + .state +
+			" " + (.builders // "-")' "$VAR/firn.log" | grep . && return
+		sleep 0.1
+	done
+}
+
 # --- laxer days
 
 restart FIRN_ALLOW_UNFREE=1 FIRN_ALLOW_INSECURE=1 FIRN_ALLOW_BROKEN=1
+like "$(sandbox)" '^(info on -|warn off .*)$' "it says whether builders are confined"
 served unfreepkg insecurepkg brokenpkg openssl hello curl
 hello=$(manifest_digest hello)
 unfree=$(manifest_digest unfreepkg)
@@ -59,6 +69,16 @@ is "$(packed)" 0 "and nothing was packed again"
 is "$(curl -sS -o /dev/null -w '%{http_code}' \
 	"$url/v2/unfreepkg/manifests/$unfree")" 200 \
 	"who knows the digest of what was made gets it"
+
+mkdir "$tmp/bare"
+printf 'substituters =\nsandbox = false\n' > "$tmp/bare/nix.conf"
+restart NIX_CONF_DIR="$tmp/bare"
+if [ "$(id -u)" -eq 0 ] && [ "${NIX_REMOTE:-}" != daemon ] &&
+	! getent group nixbld >/dev/null; then
+	is "$(sandbox)" "warn off root" "it warns of builders that are root"
+else
+	skip "a warning of builders that are root" "they are not, here"
+fi
 
 restart FIRN_ALLOW='hello jq bashinteractive core*'
 served hello jq/hello

@@ -311,6 +311,11 @@ engine_index_missing(struct engine *g UNUSED, const struct digest *d UNUSED,
 	return 0;
 }
 
+void
+engine_probe(struct engine *g UNUSED)
+{
+}
+
 int
 engine_read_log(struct engine *g UNUSED, const char *id, struct buf *to,
 		bool *ret_running, struct err *e)

@@ -3,9 +3,12 @@
  * Against the Nix that is installed, with the packages of tests/pkgs: those
  * that behave, and one for each way in which a package may not.
  */
+#include <grp.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
+#include "core/sys/fs.h"
 #include "tests/support/nix_set.h"
 
 static bool
@@ -297,6 +300,39 @@ test_limits(void)
 	nix_free(n);
 }
 
+/* With a sandbox or without; the daemon's is the daemon's matter. */
+static void
+test_probe(void)
+{
+	const char *remote = getenv("NIX_REMOTE");
+	const struct nix_options o = nix_set_options();
+	AUTO(buf) struct buf dir = BUF_INIT, file = BUF_INIT;
+	static const char conf[] = "substituters =\nsandbox = false\n";
+	struct nix *n = open_with(&o);
+	struct nix_builders b = {.root = true};
+	struct err e = ERR_INIT;
+	bool probed = n && nix_probe(n, NULL, &b, &e) == 0;
+
+	ok(probed && !(b.sandboxed && b.root), "builders run %s: %s",
+	   b.sandboxed ? "in a sandbox" : "without one", e.msg);
+	nix_free(n);
+	if (remote && strcmp(remote, "daemon") == 0)
+		return;
+	buf_printf(&dir, "%s/bare", nix_set_dir);
+	buf_printf(&file, "%s/nix.conf", dir.p);
+	ok(fs_mkdirs(dir.p, 0755, &e) == 0 &&
+		   fs_write_atomic(file.p, conf, sizeof(conf) - 1, &e) == 0,
+	   "a configuration without a sandbox %s", e.msg);
+	(void)setenv("NIX_CONF_DIR", dir.p, 1);
+	n = open_with(&o);
+	ok(n && nix_probe(n, NULL, &b, &e) == 0 && !b.sandboxed,
+	   "is found out: %s", e.msg);
+	ok(b.root == (geteuid() == 0) || getgrnam("nixbld"),
+	   "and who the builders are");
+	nix_free(n);
+	(void)setenv("NIX_CONF_DIR", nix_set_dir, 1);
+}
+
 static void
 test_all(void)
 {
@@ -314,6 +350,7 @@ test_all(void)
 	test_policy();
 	test_config();
 	test_limits();
+	test_probe();
 }
 
 int
