@@ -30,6 +30,11 @@ static const char overlay_text[] =
 	"  spinning = let go = n: if builtins.foldl' (a: b: a + b) 0\n"
 	"    (builtins.genList (x: x) 1000) < 0 then n else go n; in go 0;\n"
 	"  fresh = script \"fresh-%s\" \"echo %s >$out\";\n"
+	"  needy = prev.stdenv.mkDerivation {\n"
+	"    name = \"needy-%s\"; PATH = \"${prev.stdenv.tools}/bin\";\n"
+	"    args = [ \"-euc\" \"cp $src $out\" ];\n"
+	"    src = prev.fetchurl { url = \"http://127.0.0.1:1/source\";\n"
+	"      sha256 = \"%052d\"; }; };\n"
 	"  waiting = script \"waiting-%s\" \"echo here; sleep 3600; # %s\";\n"
 	"}\n";
 
@@ -43,7 +48,7 @@ write_overlay(struct buf *path)
 
 	fs_random_hex(mark);
 	buf_printf(path, "%s/overlay.nix", nix_set_dir);
-	buf_printf(&text, overlay_text, mark, mark, mark, mark);
+	buf_printf(&text, overlay_text, mark, mark, mark, 0, mark, mark);
 	if (fs_write_atomic(path->p, text.p, text.len, &e) < 0)
 		ok(false, "%s", e.msg);
 	return path->p;
@@ -133,6 +138,104 @@ test_collected(struct nix *n)
 	result_release(&r);
 }
 
+/* Nix's settings, anew; 2.3 takes none from the environment. */
+static void
+write_conf(const char *more)
+{
+	AUTO(buf) struct buf path = BUF_INIT, text = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	buf_printf(&path, "%s/nix.conf", nix_set_dir);
+	buf_printf(&text, "sandbox-fallback = true\n%s", more);
+	if (fs_write_atomic(path.p, text.p, text.len, &e) < 0)
+		ok(false, "%s", e.msg);
+}
+
+/* The last part of a store path without its name. */
+#define HASH_LEN 32
+
+/* A cache that has a path, and not the other that this one needs. */
+static void
+write_cache(const char *cache, const char *store_dir, const char *path)
+{
+	AUTO(buf) struct buf file = BUF_INIT, text = BUF_INIT;
+	AUTO(buf) struct buf about = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	buf_printf(&about, "StoreDir: %s\n", store_dir);
+	buf_printf(&file, "%s/nix-cache-info", cache);
+	if (fs_mkdirs(cache, 0755, &e) < 0 ||
+	    fs_write_atomic(file.p, about.p, about.len, &e) < 0)
+		ok(false, "%s", e.msg);
+	buf_clear(&file);
+	buf_printf(&file, "%s/%.*s.narinfo", cache, HASH_LEN,
+		   strrchr(path, '/') + 1);
+	buf_printf(&text,
+		   "StorePath: %s\nURL: nar/none.nar\nCompression: none\n"
+		   "NarHash: sha256:%052d\nNarSize: 100\n"
+		   "References: %032d-gone-1.0\n",
+		   path, 0, 0);
+	if (fs_write_atomic(file.p, text.p, text.len, &e) < 0)
+		ok(false, "%s", e.msg);
+}
+
+/* Offline, with a package whose source is to be downloaded. */
+static void
+test_half_a_closure(const struct nix_options *base)
+{
+	static const struct failure none = {
+		"needy", ERR_BUILD,
+		"1 file is missing here, and this registry downloads nothing: "
+		"source",
+		NULL};
+	static const struct failure half = {
+		"needy", ERR_BUILD,
+		"1 path is missing here, and this registry downloads nothing: "
+		"gone-1.0",
+		NULL};
+	const char *const packages[] = {"needy"};
+	const struct nix_request q = {
+		.source = &nix_set,
+		.revision = &nix_set_revision,
+		.tree = PKGS,
+		.system = SYSTEM,
+		.packages = packages,
+		.n_packages = 1,
+	};
+	struct result r = {.arena = ARENA_INIT, .e = ERR_INIT};
+	AUTO(buf) struct buf cache = BUF_INIT, conf = BUF_INIT;
+	const char *remote = getenv("NIX_REMOTE");
+	struct nix_options o = *base;
+	struct nix *n;
+
+	if (remote && strcmp(remote, "daemon") == 0) {
+		skip("a cache with half a closure",
+		     "who is not trusted adds no cache to a daemon");
+		return;
+	}
+	buf_printf(&cache, "%s/cache", nix_set_dir);
+	buf_printf(&conf, "substituters = file://%s\nrequire-sigs = false\n",
+		   cache.p);
+	write_conf(conf.p);
+	o.offline = true;
+	n = open_with(&o);
+	if (n &&
+	    !ok(nix_evaluate(n, &r.arena, &q, NULL, &r.evaluated, &r.e) == 0,
+		"a package is evaluated: %s", r.e.msg))
+		n = NULL;
+	if (n) {
+		test_failure(n, &none);
+		write_cache(cache.p, n->store_dir, r.evaluated.v[0].path);
+		/* What a cache lacks is remembered, there in the cache. */
+		nix_free(n);
+		n = open_with(&o);
+		test_failure(n, &half);
+	}
+	nix_free(n);
+	result_release(&r);
+	write_conf("substituters =\n");
+}
+
 static void
 test_own_packages(void)
 {
@@ -153,6 +256,7 @@ test_own_packages(void)
 	}
 	nix_free(n);
 	test_eval_timeout(&o);
+	test_half_a_closure(&o);
 	(void)snprintf(nix_set_revision.id, sizeof(nix_set_revision.id),
 		       "test");
 }
