@@ -521,12 +521,15 @@ pkgs:
 
 # --- checks
 
-.PHONY: check-headers check-layers check-config check-manual \
+.PHONY: check-headers check-layers check-auto check-config check-manual \
 	check-install format format-check
 check-headers:
 	tests/lint/check-headers '$(CC)' '$(CPPFLAGS_ALL) $(STD)' $(ALL_HDR)
 check-layers:
 	tests/lint/check-layers tests/lint/layers.txt
+
+check-auto:
+	tests/lint/check-auto $(filter %.c,$(FORMATTED))
 
 CONFIG_TABLE := $(B)/tests/lint/config_table
 $(CONFIG_TABLE): $(CONFIG_TABLE).o $(LIBS_FIRN)
