@@ -112,6 +112,7 @@ CORE_SRC := \
 	core/nix/roots.c \
 	core/nix/run.c \
 	core/nix/text.c \
+	core/recent.c \
 	core/records.c \
 	core/resolve.c \
 	core/resolve/channel.c \

@@ -9,6 +9,7 @@
 #include "core/jobs.h"
 #include "core/model/layers.h"
 #include "core/model/manifest.h"
+#include "core/recent.h"
 #include "core/records.h"
 #include "core/state.h"
 #include "core/store/store.h"
@@ -115,10 +116,14 @@ find_manifest(const struct cache *c, const struct digest *d,
 	}
 	if (!*ret_found || !whole)
 		return 0;
+	if (depth == CACHE_NEAR && recent_has(c->whole, d))
+		return 0;
 	if (all_there(c, blobs.p, blobs.len / DIGEST_SIZE,
 		      manifest_is_index(ret->media_type), depth, &there, e) < 0)
 		return -1;
 	*ret_found = there;
+	if (there)
+		recent_note(c->whole, d);
 	return 0;
 }
 

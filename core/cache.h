@@ -17,12 +17,18 @@
 struct err;
 struct layer;
 struct manifest_info;
+struct recent;
 struct state;
 struct store;
 
 struct cache {
-	struct state *state; /* borrowed */
-	struct store *store; /* borrowed */
+	struct state *state; /* borrowed, all of these */
+	struct store *store;
+	/*
+	 * Manifests that were whole a moment ago: CACHE_NEAR does not look
+	 * for each of their blobs again. NULL: it always looks.
+	 */
+	struct recent *whole;
 };
 
 enum cache_depth {

@@ -18,12 +18,19 @@
 #include "core/model/manifest.h"
 #include "core/nix.h"
 #include "core/pack/members.h"
+#include "core/recent.h"
 #include "core/resolve.h"
 #include "core/stages.h"
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
 #include "core/sys/proc.h"
+
+/*
+ * An image that was whole is taken to be so for a second: nginx keeps its
+ * manifest as long anyway.
+ */
+#define WHOLE_MS 1000u
 
 struct engine {
 	struct builder b;
@@ -531,7 +538,11 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 		.popularity_id = g->b.counts.popularity ? g->b.counts.id : NULL,
 		.policy = policy_of(config),
 	};
-	g->b.cache = (struct cache){.state = g->b.state, .store = g->b.store};
+	g->b.cache = (struct cache){
+		.state = g->b.state,
+		.store = g->b.store,
+		.whole = recent_new(WHOLE_MS),
+	};
 	g->b.assembler.cache = &g->b.cache;
 	g->b.assembler.flights = flights_new();
 	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads);
@@ -570,6 +581,7 @@ engine_free(struct engine *g)
 	counts_release(&g->b.counts);
 	flights_free(g->b.assembler.flights);
 	nix_free(g->b.nix);
+	recent_free(g->b.cache.whole);
 	state_free(g->b.state);
 	store_free(g->b.store);
 	(void)pthread_mutex_destroy(&g->b.nix_lock);

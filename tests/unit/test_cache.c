@@ -7,6 +7,7 @@
 #include "core/jobs.h"
 #include "core/model/image.h"
 #include "core/model/manifest.h"
+#include "core/recent.h"
 #include "core/records.h"
 #include "core/state.h"
 #include "core/store/store.h"
@@ -282,6 +283,32 @@ test_manifests(struct store *st)
 	state_free(c.state);
 }
 
+/* What was whole is near for a moment more; who looks far looks. */
+static void
+test_recent(struct store *st)
+{
+	struct cache c = open_cache(st, "recent");
+	struct stored s;
+	struct err e = ERR_INIT;
+
+	c.whole = recent_new(3600000);
+	make_image(st, "recent", &s);
+	ok(cache_put_image(&c, &s.key, &s.manifest, &e) == 0 &&
+		   finds(&c, &s, CACHE_NEAR),
+	   "an image");
+	store_mem_remove(st, &s.layers[0].layer.digest);
+	ok(finds(&c, &s, CACHE_NEAR), "is near a moment longer than it is");
+	ok(misses(&c, &s.key, CACHE_FAR), "  but a build is not told so");
+	ok(!recent_has(c.whole, &s.key) && !recent_has(NULL, &s.manifest),
+	   "nothing else is remembered");
+	recent_free(c.whole);
+	c.whole = recent_new(0);
+	recent_note(c.whole, &s.manifest);
+	ok(misses(&c, &s.key, CACHE_NEAR), "when the moment is over, it isn't");
+	recent_free(c.whole);
+	state_free(c.state);
+}
+
 int
 main(void)
 {
@@ -295,6 +322,7 @@ main(void)
 	test_cut_layer(st);
 	test_damaged_record(st);
 	test_manifests(st);
+	test_recent(st);
 	store_free(st);
 	tree_done();
 	return done_testing();
