@@ -164,6 +164,15 @@ is "$(pgrep -fc "asleep-$mark")" 0 "it ends with a server that is killed"
 is "$(pgrep -fc -- "--realise.*$tmp")" 0 "and so does Nix"
 wait
 registry_stop
+export FIRN_LOG_LEVEL=debug
 registry_start || { ok 1 "the registry starts again"; finish; }
 is "$(page "$at")" 200 "a log is there after a crash"
+
+# --- the log of events, for who wants it all
+
+http "$url/v2/failing/manifests/latest" >/dev/null
+is "$(jq -r --arg page "$(page_of failing)" 'select(.event == "nix.line" and
+	"/builds/" + .build == $page and (.line | test("the reason")) and
+	(.request | length == 32)) | .level' "$VAR/firn.log" | sort -u)" debug \
+	"each line is there too, with the request and the build"
 finish
