@@ -9,10 +9,14 @@ printf 'substituters =\n' > "$tmp/conf/nix.conf"
 export NIX_CONF_DIR=$tmp/conf FIRN_RESOLVE_TTL=2
 
 restart() { # NAME=VALUE...: the settings of this one
+	local conf=$NIX_CONF_DIR started
 	[ ! -e "$VAR/run" ] || registry_stop
-	# shellcheck disable=SC2163
-	(export "$@" && registry_start)
-	ok $? "a registry with $*" || finish
+	export "${@?}"
+	registry_start
+	started=$?
+	unset "${@%%=*}"
+	export NIX_CONF_DIR=$conf
+	ok "$started" "a registry with $*" || finish
 }
 
 status() { # NAME
