@@ -65,6 +65,7 @@ PACK_SRC := \
 
 STORE_SRC := \
 	core/store/cloud.c \
+	core/store/credentials.c \
 	core/store/gcs_token.c \
 	core/store/known.c \
 	core/store/layout.c \
@@ -88,6 +89,7 @@ CORE_SRC := \
 	core/buildlog.c \
 	core/cache.c \
 	core/config.c \
+	core/config_storage.c \
 	core/counts.c \
 	core/db.c \
 	core/engine.c \
@@ -159,6 +161,7 @@ UNIT_TESTS := \
 	tests/unit/test_compression.c \
 	tests/unit/test_config.c \
 	tests/unit/test_counts.c \
+	tests/unit/test_credentials.c \
 	tests/unit/test_fingerprint.c \
 	tests/unit/test_flight.c \
 	tests/unit/test_forest.c \
@@ -396,7 +399,8 @@ $(B)/tests/test_server: $(LIB_FCGI) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
-TESTS_CLOUD := $(addprefix $(B)/tests/,test_cloud test_cloud_faults)
+TESTS_CLOUD := $(addprefix $(B)/tests/,test_cloud test_cloud_faults \
+	test_credentials)
 $(TESTS_CLOUD): $(B)/tests/support/clouds.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(TESTS_CLOUD): TEST_LIBS = -lcurl $(LIBS_BASE)

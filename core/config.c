@@ -9,6 +9,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/config_storage.h"
 #include "core/model/graph.h"
 #include "core/model/image.h"
 
@@ -311,6 +312,9 @@ read_level(struct owned *o, const struct variable *v UNUSED, const char *s,
 }
 
 #define AT(field) .offset = offsetof(struct config, field)
+#define TEXT(field) .read = read_text, AT(field)
+#define PATH(field) .read = read_directory, AT(field)
+#define ENDPOINT(field) .read = read_endpoint, AT(field)
 #define NUMBER(field, lo, hi) \
 	.read = read_number, AT(field), .min = (lo), .max = (hi)
 #define DAY 86400u
@@ -362,23 +366,31 @@ static const struct variable variables[] = {
 	 AT(storage_path)},
 	{"FIRN_STATE_PATH", NULL, NULL, .read = read_directory, AT(state_path)},
 	{"GCS_BUCKET", NULL, NULL, .read = read_bucket, AT(gcs_bucket)},
-	{"GOOGLE_APPLICATION_CREDENTIALS", NULL, NULL, .read = read_directory,
-	 AT(gcs_credentials)},
+	{"GOOGLE_APPLICATION_CREDENTIALS", NULL, NULL, PATH(gcs_credentials)},
 	{"FIRN_GCS_ENDPOINT", NULL, "https://storage.googleapis.com",
 	 .read = read_endpoint, AT(gcs_endpoint)},
-	{"GCE_METADATA_HOST", NULL, NULL, .read = read_text,
-	 AT(gcs_metadata_host)},
+	{"GCE_METADATA_HOST", NULL, NULL, TEXT(gcs_metadata_host)},
 	{"FIRN_S3_BUCKET", NULL, NULL, .read = read_bucket, AT(s3_bucket)},
-	{"FIRN_S3_ENDPOINT", NULL, NULL, .read = read_endpoint,
-	 AT(s3_endpoint)},
-	{"FIRN_S3_PUBLIC_ENDPOINT", NULL, NULL, .read = read_endpoint,
-	 AT(s3_public_endpoint)},
-	{"AWS_REGION", NULL, "us-east-1", .read = read_text, AT(s3_region)},
-	{"AWS_ACCESS_KEY_ID", NULL, NULL, .read = read_text, AT(s3_key_id)},
-	{"AWS_SECRET_ACCESS_KEY", NULL, NULL, .read = read_text, AT(s3_secret)},
-	{"AWS_SESSION_TOKEN", NULL, NULL, .read = read_text, AT(s3_token)},
-	{"FIRN_STORAGE_CA_FILE", NULL, NULL, .read = read_directory,
-	 AT(storage_ca_file)},
+	{"FIRN_S3_ENDPOINT", NULL, NULL, ENDPOINT(s3_endpoint)},
+	{"FIRN_S3_PUBLIC_ENDPOINT", NULL, NULL, ENDPOINT(s3_public_endpoint)},
+	{"AWS_REGION", NULL, "us-east-1", TEXT(s3_region)},
+	{"AWS_ACCESS_KEY_ID", NULL, NULL, TEXT(s3_key_id)},
+	{"AWS_SECRET_ACCESS_KEY", NULL, NULL, TEXT(s3_secret)},
+	{"AWS_SESSION_TOKEN", NULL, NULL, TEXT(s3_token)},
+	{"AWS_ROLE_ARN", NULL, NULL, TEXT(s3_role)},
+	{"AWS_WEB_IDENTITY_TOKEN_FILE", NULL, NULL, PATH(s3_web_token_file)},
+	{"AWS_ENDPOINT_URL_STS", NULL, NULL, ENDPOINT(s3_sts_endpoint)},
+	{"AWS_SHARED_CREDENTIALS_FILE", NULL, NULL, PATH(s3_keys_file)},
+	{"AWS_PROFILE", NULL, "default", TEXT(s3_profile)},
+	{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL, NULL,
+	 PATH(s3_container_path)},
+	{"AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL, NULL,
+	 TEXT(s3_container_url)},
+	{"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", NULL, NULL,
+	 PATH(s3_container_token_file)},
+	{"AWS_EC2_METADATA_SERVICE_ENDPOINT", NULL, NULL,
+	 ENDPOINT(s3_instance_endpoint)},
+	{"FIRN_STORAGE_CA_FILE", NULL, NULL, PATH(storage_ca_file)},
 	{"FIRN_STORAGE_TIMEOUT", NULL, "5", NUMBER(storage_timeout_s, 1, 300)},
 	{"FIRN_BLOB_DELIVERY", NULL, "auto", .read = read_delivery},
 	{"FIRN_BLOB_URL_TTL", NULL, "900", NUMBER(blob_url_ttl_s, 2, 7 * DAY)},
@@ -454,33 +466,6 @@ check_unknown(const char *const *envp, struct err *e)
 	return 0;
 }
 
-/* What the chosen backend needs. */
-static int
-check_storage(const struct config *c, struct err *e)
-{
-	const struct {
-		const char *backend, *value, *name;
-	} needed[] = {
-		{"filesystem", c->storage_path, "FIRN_STORAGE_PATH"},
-		{"gcs", c->gcs_bucket, "GCS_BUCKET"},
-		{"s3", c->s3_bucket, "FIRN_S3_BUCKET"},
-		{"s3", c->s3_key_id, "AWS_ACCESS_KEY_ID"},
-		{"s3", c->s3_secret, "AWS_SECRET_ACCESS_KEY"},
-		/* Theirs is the only state then. */
-		{"gcs", c->state_path, "FIRN_STATE_PATH"},
-		{"s3", c->state_path, "FIRN_STATE_PATH"},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-		if (!needed[i].value &&
-		    strcmp(needed[i].backend, c->storage_backend) == 0)
-			return err_set(e, ERR_INVALID,
-				       "%s is not set, which "
-				       "FIRN_STORAGE_BACKEND=%s needs",
-				       needed[i].name, needed[i].backend);
-	return 0;
-}
-
 static int
 fill_in_storage(struct owned *o, struct err *e)
 {
@@ -492,7 +477,7 @@ fill_in_storage(struct owned *o, struct err *e)
 	if (!c->s3_endpoint)
 		c->s3_endpoint = arena_printf(
 			&o->arena, "https://s3.%s.amazonaws.com", c->s3_region);
-	return check_storage(c, e);
+	return config_check_storage(c, e);
 }
 
 /* A flake brings its own configuration. */

@@ -76,6 +76,16 @@ struct config {
 	const char *s3_key_id;
 	const char *s3_secret; /* never shown */
 	const char *s3_token;  /* never shown */
+	/* Where keys come from when none is given: core/store/credentials.h. */
+	const char *s3_role;
+	const char *s3_web_token_file;
+	const char *s3_sts_endpoint;
+	const char *s3_keys_file;
+	const char *s3_profile;
+	const char *s3_container_path;
+	const char *s3_container_url;
+	const char *s3_container_token_file;
+	const char *s3_instance_endpoint;
 	const char *storage_ca_file;
 	enum blob_delivery blob_delivery;
 	uint64_t blob_url_ttl_s;

@@ -437,14 +437,24 @@ open_store(const struct config *c, struct store **ret, struct err *e)
 		       .region = c->s3_region,
 		       .key_id = c->s3_key_id,
 		       .secret = c->s3_secret,
-		       .token = c->s3_token},
+		       .token = c->s3_token,
+		       .keys = {.file = c->s3_keys_file,
+				.profile = c->s3_profile,
+				.role = c->s3_role,
+				.web_token_file = c->s3_web_token_file,
+				.sts_url = c->s3_sts_endpoint,
+				.container_path = c->s3_container_path,
+				.container_url = c->s3_container_url,
+				.container_token_file =
+					c->s3_container_token_file,
+				.instance_url = c->s3_instance_endpoint}},
 		.gcs = {.bucket = c->gcs_bucket,
 			.endpoint = c->gcs_endpoint,
 			.credentials = c->gcs_credentials,
 			.metadata_host = c->gcs_metadata_host},
 	};
 
-	if (c->s3_secret || c->gcs_credentials)
+	if (strcmp(c->storage_backend, "filesystem") != 0)
 		proc_guard_memory();
 	buf_printf(&spool, "%s/spool", c->state_path);
 	o.spool = spool.p;

@@ -159,12 +159,16 @@ static enum verdict
 judge(const struct cloud_call *call, const struct http_answer *a)
 {
 	unsigned s = a->status;
+	char code[64];
 
 	if (s < 400)
 		return !call->is_good || call->is_good(a) ? ANSWERED : UNWELL;
 	if (s == 404 || s == 412 || s == 416)
 		return ANSWERED;
-	if (s == 401)
+	error_code(a, code);
+	/* HEAD has no code; nothing else makes it a bad request. */
+	if (s == 401 || strcmp(code, " (ExpiredToken)") == 0 ||
+	    (s == 400 && strcmp(call->method, "HEAD") == 0))
 		return REFUSED;
 	if (s == 408 || s == 429 || s >= 500)
 		return UNWELL;

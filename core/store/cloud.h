@@ -87,8 +87,8 @@ struct cloud_ops {
 	/* Every key that begins with prefix. */
 	int (*list)(struct cloud *c, const char *prefix, cloud_visit *fn,
 		    void *ctx, struct err *e);
-	/* A URL by which anyone can get it for a while. */
-	int (*url)(struct cloud *c, const char *key, uint64_t expires_s,
+	/* A URL by which anyone can get it for so long, or for less. */
+	int (*url)(struct cloud *c, const char *key, uint64_t *expires_s,
 		   struct buf *to, struct err *e);
 	void (*free)(struct cloud *c);
 };

@@ -181,7 +181,7 @@ ask_token(void *ctx, struct lease_answer *ret, struct err *e)
 }
 
 static void
-copy_token(void *arg, void *value)
+copy_token(void *arg, void *value, uint64_t left_ms UNUSED)
 {
 	buf_adds(arg, value);
 }

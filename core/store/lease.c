@@ -108,9 +108,9 @@ renew(struct lease *l)
 }
 
 int
-lease_use(struct lease *l, void (*use)(void *arg, void *value), void *arg,
-	  struct err *e)
+lease_use(struct lease *l, lease_use_fn *use, void *arg, struct err *e)
 {
+	uint64_t now;
 	int r = -1;
 
 	(void)pthread_mutex_lock(&l->lock);
@@ -120,8 +120,9 @@ lease_use(struct lease *l, void (*use)(void *arg, void *value), void *arg,
 	    cloud_now_ms() >= l->quiet_until)
 		renew(l);
 	/* One that could not be renewed may be good still. */
-	if (is_good(l)) {
-		use(arg, l->value);
+	now = cloud_now_ms();
+	if (l->value && now < l->ends_at) {
+		use(arg, l->value, l->ends_at - now);
 		r = 0;
 	} else {
 		*e = l->failure;

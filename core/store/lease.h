@@ -35,12 +35,15 @@ struct lease *lease_new(const struct lease_ops *ops, void *ctx,
 			uint64_t quiet_ms, uint64_t quiet_max_ms);
 void lease_free(struct lease *l);
 
+/* left_ms: for so long the value is good. */
+typedef void lease_use_fn(void *arg, void *value, uint64_t left_ms);
+
 /*
  * Call use with a value that is good now; it has to be quick, and copies what
  * it wants to keep. A failure is that of ask, also of one a moment ago.
  */
-MUST_CHECK int lease_use(struct lease *l, void (*use)(void *arg, void *value),
-			 void *arg, struct err *e);
+MUST_CHECK int lease_use(struct lease *l, lease_use_fn *use, void *arg,
+			 struct err *e);
 
 /* After a failure: until it can be asked for again. */
 void lease_wait(struct lease *l);

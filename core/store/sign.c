@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "core/base/buf.h"
@@ -49,6 +50,7 @@ struct sign_key {
 	char *secret; /* HMAC; NULL: rsa */
 	char *token;
 	EVP_PKEY *rsa;
+	atomic_uint more_holders;
 };
 
 static void
@@ -108,10 +110,17 @@ sign_key_gcs(const char *email, const char *pem, struct sign_key **ret,
 	return 0;
 }
 
+struct sign_key *
+sign_key_ref(struct sign_key *k)
+{
+	(void)atomic_fetch_add(&k->more_holders, 1);
+	return k;
+}
+
 void
 sign_key_free(struct sign_key *k)
 {
-	if (!k)
+	if (!k || atomic_fetch_sub(&k->more_holders, 1) > 0)
 		return;
 	free_secret(k->secret);
 	free_secret(k->token);

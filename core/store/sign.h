@@ -28,6 +28,8 @@ struct sign_key *sign_key_s3(const char *id, const char *secret,
 /* pem is a private key as in a service account's file. */
 MUST_CHECK int sign_key_gcs(const char *email, const char *pem,
 			    struct sign_key **ret, struct err *e);
+/* One more holder; each calls sign_key_free. */
+struct sign_key *sign_key_ref(struct sign_key *k);
 void sign_key_free(struct sign_key *k);
 
 /* A key as above that can say what is to be signed, but can't sign. */

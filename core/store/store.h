@@ -47,6 +47,19 @@ enum store_delivery {
 	STORE_DELIVERY_PROXY,
 };
 
+/* Where keys for S3 come from, when none is given; NULL: not given. */
+struct store_keys {
+	const char *file; /* of profiles */
+	const char *profile;
+	const char *role; /* with web_token_file: a web identity's */
+	const char *web_token_file;
+	const char *sts_url;        /* NULL: Amazon's in the region */
+	const char *container_path; /* at ECS's address */
+	const char *container_url;
+	const char *container_token_file; /* for either */
+	const char *instance_url;         /* of EC2's metadata */
+};
+
 /* What a backend does not use is ignored; NULL: not given. */
 struct store_options {
 	const char *backend; /* "filesystem", "s3", "gcs" */
@@ -69,6 +82,7 @@ struct store_options {
 		const char *key_id;
 		const char *secret;
 		const char *token;
+		struct store_keys keys;
 	} s3;
 	struct {
 		const char *bucket;

@@ -405,7 +405,7 @@ gcs_list(struct cloud *c, const char *prefix, cloud_visit *fn, void *ctx,
 
 /* Without a key of ours the bucket must be public, as for Nixery. */
 static int
-gcs_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
+gcs_url(struct cloud *c, const char *key, uint64_t *expires_s, struct buf *to,
 	struct err *e)
 {
 	struct gcs *g = gcs_of(c);
@@ -423,7 +423,7 @@ gcs_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
 		buf_adds(to, path.p);
 		return 0;
 	}
-	return sign_url(gcs_token_key(g->token), &sign, expires_s, to, e);
+	return sign_url(gcs_token_key(g->token), &sign, *expires_s, to, e);
 }
 
 static void

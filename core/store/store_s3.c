@@ -13,6 +13,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/store/cloud.h"
+#include "core/store/credentials.h"
 #include "core/store/store_impl.h"
 #include "core/store/xml.h"
 #include "core/sys/fs.h"
@@ -27,7 +28,7 @@ struct s3 {
 	struct buf endpoint, host;
 	struct buf public_endpoint, public_host;
 	char *bucket;
-	struct sign_key *key;
+	struct credentials *keys;
 };
 
 static struct s3 *
@@ -58,14 +59,14 @@ hash_body(const struct cloud_call *call, char ret[DIGEST_HEX_CAP],
 }
 
 static int
-s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
-	struct err *e)
+send_signed(struct cloud *c, const struct cloud_call *call,
+	    const struct sign_key *key, struct http_answer *a, struct err *e)
 {
 	struct s3 *s = s3_of(c);
 	AUTO(buf) struct buf url = BUF_INIT, authorization = BUF_INIT;
 	struct http_header out[CLOUD_PAIRS + 4];
 	struct sign_pair headers[CLOUD_PAIRS + 3];
-	const char *token = sign_key_token(s->key);
+	const char *token = sign_key_token(key);
 	char hash[DIGEST_HEX_CAP], when[SIGN_TIME_CAP];
 	size_t n = call->n_headers;
 	struct sign_request sign = {
@@ -101,7 +102,7 @@ s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 		headers[n++] =
 			(struct sign_pair){"x-amz-security-token", token};
 	sign.n_headers = n;
-	if (sign_headers(s->key, &sign, &authorization, e) < 0)
+	if (sign_headers(key, &sign, &authorization, e) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		out[i] =
@@ -112,6 +113,31 @@ s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 	cloud_add_query(call, &url);
 	r.url = url.p;
 	return http_do(c->http, &r, a, e);
+}
+
+static int
+s3_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
+	struct err *e)
+{
+	struct s3 *s = s3_of(c);
+	struct sign_key *key = NULL;
+	uint64_t left_s;
+	int r;
+
+	if (credentials_get(s->keys, &key, &left_s, e) < 0) {
+		if (call->patient)
+			credentials_wait(s->keys);
+		return -1;
+	}
+	r = send_signed(c, call, key, a, e);
+	sign_key_free(key);
+	return r;
+}
+
+static bool
+s3_renew(struct cloud *c)
+{
+	return credentials_drop(s3_of(c)->keys);
 }
 
 static void
@@ -407,10 +433,13 @@ s3_list(struct cloud *c, const char *prefix, cloud_visit *fn, void *ctx,
 /* --- URLs */
 
 static int
-s3_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
+s3_url(struct cloud *c, const char *key, uint64_t *expires_s, struct buf *to,
        struct err *e)
 {
 	struct s3 *s = s3_of(c);
+	struct sign_key *k = NULL;
+	uint64_t left_s;
+	int r;
 	AUTO(buf) struct buf path = BUF_INIT;
 	struct sign_request sign = {
 		.method = "GET",
@@ -420,8 +449,15 @@ s3_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
 
 	s3_path(c, key, &path);
 	sign.path = path.p;
+	if (credentials_get(s->keys, &k, &left_s, e) < 0)
+		return -1;
+	/* It ends with the key, which may be before. */
+	if (*expires_s > left_s)
+		*expires_s = left_s > 0 ? left_s : 1;
 	buf_adds(to, s->public_endpoint.p);
-	return sign_url(s->key, &sign, expires_s, to, e);
+	r = sign_url(k, &sign, *expires_s, to, e);
+	sign_key_free(k);
+	return r;
 }
 
 static void
@@ -430,7 +466,7 @@ s3_free(struct cloud *c)
 	struct s3 *s = s3_of(c);
 
 	cloud_release(c);
-	sign_key_free(s->key);
+	credentials_free(s->keys);
 	buf_release(&s->endpoint);
 	buf_release(&s->host);
 	buf_release(&s->public_endpoint);
@@ -441,6 +477,7 @@ s3_free(struct cloud *c)
 
 static const struct cloud_ops s3_ops = {
 	.send = s3_send,
+	.renew = s3_renew,
 	.path = s3_path,
 	.stat = s3_stat,
 	.put = s3_put,
@@ -482,12 +519,11 @@ store_s3_open(const struct store_options *o, struct store **ret, struct err *e)
 	buf_printf(&name, "s3 bucket %s", o->s3.bucket);
 	cloud_init(&s->base, &s3_ops, name.p, o);
 	s->bucket = xstrdup(o->s3.bucket);
-	s->key = sign_key_s3(o->s3.key_id, o->s3.secret, o->s3.token,
-			     o->s3.region);
 	proxied = cloud_is_proxied(o, o->s3.public_endpoint
 					      ? o->s3.public_endpoint
 					      : o->s3.endpoint);
-	if (set_endpoints(s, o, proxied, e) < 0) {
+	if (set_endpoints(s, o, proxied, e) < 0 ||
+	    credentials_new(o, &s->base, &s->keys, e) < 0) {
 		s3_free(&s->base);
 		return -1;
 	}

@@ -260,6 +260,15 @@ test_cloud_clock(struct test_cloud *c, unsigned ahead_s)
 }
 
 void
+test_cloud_life(struct test_cloud *c, unsigned seconds)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%u", seconds);
+	control(c, "POST", "life", text);
+}
+
+void
 test_cloud_drop_tokens(struct test_cloud *c)
 {
 	control(c, "DELETE", "tokens", "");

@@ -47,7 +47,10 @@ bool test_cloud_restart(struct test_cloud *c);
 /* Its clock is so many seconds ahead from now on. */
 void test_cloud_clock(struct test_cloud *c, unsigned ahead_s);
 
-/* The tokens that it gave out are good no more. */
+/* What it gives out from now on lasts so long. */
+void test_cloud_life(struct test_cloud *c, unsigned seconds);
+
+/* The tokens and keys that it gave out are good no more. */
 void test_cloud_drop_tokens(struct test_cloud *c);
 
 /* A failure of storage's that shows no secret, and says what it is. */

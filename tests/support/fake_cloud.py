@@ -112,6 +112,7 @@ class Cloud(socketserver.ThreadingMixIn, HTTPServer):
         self.calls = []
         self.ahead = 0
         self.tokens = {}
+        self.life = 3600  # of what it gives out
         self.lock = threading.Lock()
 
     def now(self):
@@ -292,6 +293,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.tokens.clear()
             elif what == ("POST", "/-/clock"):
                 self.server.ahead = int(self.body())
+            elif what == ("POST", "/-/life"):
+                self.server.life = int(self.body())
             calls = "\n".join(self.server.calls)
         b = calls.encode() if what == ("GET", "/-/calls") else b""
         self.send_response(200)

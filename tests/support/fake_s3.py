@@ -4,10 +4,15 @@
 An S3 server of one bucket that checks every signature (AWS Signature Version
 4, in headers and in URLs, expiry and bodies included). It prints its port.
 usage: fake_s3.py DIRECTORY BUCKET KEY-ID SECRET [PORT [TOKEN [PAGE]]]
+
+It also gives out keys that last a while (POST /-/life: so many seconds), as
+those do who give them to containers (/keys), instances (/latest) and web
+identities (/).
 """
 import calendar
 import hashlib
 import hmac
+import json
 import os
 import sys
 import time
@@ -38,7 +43,7 @@ class S3(fake_cloud.Handler):
 
     # --- signatures
 
-    def signature(self, scope, when, query, names, payload):
+    def signature(self, secret, scope, when, query, names, payload):
         headers = "".join("%s:%s\n" % (n, " ".join(
             (self.headers.get(n) or "").split())) for n in names)
         pairs = sorted((quote(k), quote(v)) for k, v in query)
@@ -48,22 +53,31 @@ class S3(fake_cloud.Handler):
             payload])
         text = "\n".join(["AWS4-HMAC-SHA256", when, scope,
                           hashlib.sha256(canonical.encode()).hexdigest()])
-        key = ("AWS4" + self.server.secret).encode()
+        key = ("AWS4" + secret).encode()
         for part in scope.split("/"):
             key = mac(key, part)
         return mac(key, text).hex()
 
-    def check(self, credential, when, names, query, payload, got):
+    def check(self, credential, when, names, query, payload, got, token):
         key_id, _, scope = credential.partition("/")
-        if key_id != self.server.key_id:
+        if key_id.startswith("ASIA") and key_id not in self.server.tokens:
+            return self.fail(400, "ExpiredToken")
+        known = {self.server.key_id: (self.server.secret, self.server.token,
+                                      1 << 60), **self.server.tokens}
+        if key_id not in known:
             return self.fail(403, "InvalidAccessKeyId")
+        secret, its_token, ends = known[key_id]
+        if self.server.now() > ends:
+            return self.fail(400, "ExpiredToken")
+        if token != its_token:
+            return self.fail(403, "InvalidToken")
         parts = scope.split("/")
         if len(parts) != 4 or parts[2:] != ["s3", "aws4_request"] or \
                 parts[0] != when[:8]:
             return self.fail(400, "AuthorizationHeaderMalformed")
         if "host" not in names or names != sorted(names):
             return self.fail(403, "AccessDenied")
-        want = self.signature(scope, when, query, names, payload)
+        want = self.signature(secret, scope, when, query, names, payload)
         if not hmac.compare_digest(want, got):
             return self.fail(403, "SignatureDoesNotMatch")
         return True
@@ -79,11 +93,10 @@ class S3(fake_cloud.Handler):
             return self.fail(400, "AuthorizationQueryParametersError")
         if self.age(a["X-Amz-Date"]) > int(a["X-Amz-Expires"]):
             return self.fail(403, "AccessDenied")
-        if a.get("X-Amz-Security-Token") != self.server.token:
-            return self.fail(403, "InvalidToken")
         return self.check(a["X-Amz-Credential"], a["X-Amz-Date"],
                           a["X-Amz-SignedHeaders"].split(";"), rest,
-                          "UNSIGNED-PAYLOAD", a["X-Amz-Signature"])
+                          "UNSIGNED-PAYLOAD", a["X-Amz-Signature"],
+                          a.get("X-Amz-Security-Token"))
 
     def check_headers(self):
         auth = self.headers.get("Authorization") or ""
@@ -95,17 +108,74 @@ class S3(fake_cloud.Handler):
         names = fields["SignedHeaders"].split(";")
         if abs(self.age(when)) > 900:
             return self.fail(403, "RequestTimeTooSkewed")
-        if self.headers.get("x-amz-security-token") != self.server.token:
-            return self.fail(403, "InvalidToken")
         if any(n.lower().startswith("x-amz-") and n.lower() not in names
                for n in self.headers):
             return self.fail(403, "AccessDenied")
         return self.check(fields["Credential"], when, names, self.query,
-                          payload, fields["Signature"])
+                          payload, fields["Signature"],
+                          self.headers.get("x-amz-security-token"))
+
+    # --- keys for a while
+
+    def new_key(self):
+        n = len(self.server.calls)
+        key = ("ASIA%d" % n, self.server.secret + "-%d" % n,
+               "firn-test-session-token-%d/+=" % n)
+        ends = self.server.now() + self.server.life
+        self.server.tokens[key[0]] = key[1:] + (ends,)
+        return key, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
+
+    def give_json(self):
+        (key_id, secret, token), ends = self.new_key()
+        self.reply(200, json.dumps({
+            "Code": "Success", "AccessKeyId": key_id, "Expiration": ends,
+            "SecretAccessKey": secret, "Token": token}).encode())
+
+    def give_keys(self):
+        path = self.url_path
+        meta = "/latest/meta-data/iam/security-credentials/"
+        get, put = self.command == "GET", self.command == "PUT"
+        if path == "/keys":
+            good = self.headers.get("Authorization") == "firn-test-container"
+            self.give_json() if get and good else self.fail(401, "no")
+        elif path == "/latest/api/token":
+            ttl = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
+            good = put and ttl and 0 < int(ttl) <= 21600
+            self.reply(*(200, b"firn-test-instance") if good else (400,))
+        elif path.startswith(meta):
+            if self.headers.get("X-aws-ec2-metadata-token") != \
+                    "firn-test-instance" or not get:
+                self.fail(401, "no")
+            elif path == meta:
+                self.reply(200, b"firn-role\n")
+            elif path == meta + "firn-role":
+                self.give_json()
+            else:
+                self.fail(404, "no")
+        else:
+            form = urllib.parse.parse_qs(self.body().decode())
+            if form != {"Action": ["AssumeRoleWithWebIdentity"],
+                        "Version": ["2011-06-15"],
+                        "RoleSessionName": ["firn"],
+                        "RoleArn": ["arn:aws:iam::123456789012:role/firn"],
+                        "WebIdentityToken": ["firn-test-web/+="]}:
+                self.fail(400, "InvalidIdentityToken")
+                return
+            (key_id, secret, token), ends = self.new_key()
+            self.reply(200, (
+                "<AssumeRoleWithWebIdentityResponse><Credentials><AccessKeyId>"
+                "%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey>"
+                "<SessionToken>%s</SessionToken><Expiration>%s</Expiration>"
+                "</Credentials></AssumeRoleWithWebIdentityResponse>"
+                % (key_id, secret, token, ends)).encode())
 
     # --- calls
 
     def serve(self):
+        if self.url_path in ("/", "/keys") or \
+                self.url_path.startswith("/latest/"):
+            self.give_keys()
+            return
         signed_url = "X-Amz-Signature" in self.args
         if not (self.check_url() if signed_url else self.check_headers()):
             return
