@@ -8,15 +8,13 @@
 #	those of a made-up engine or of no registry (engine=fake, alone=1)
 #			nothing of theirs is stored in a cloud
 #	t21-nix-store	it is unkind to Nix's store, not to ours
-#	t24-policy	its registries start in shells of their own, and a
-#			made-up cloud ends with the shell that started it
 #	t26-airgapped	it has no network, and so no cloud
 #	t27-arm64	it asks what Nix can run
 alone=1 . "$(dirname "$0")/../e2e/lib.sh"
 have python3 && have openssl || skip_all "no python3 or no openssl"
 suite=(t10-clients t11-inside t12-warm t13-same-bytes t14-http t15-crash
 	t16-platforms t22-nix-sources t40-sbom)
-long=(t20-nix-errors t25-build-page t25-hostile)
+long=(t20-nix-errors t24-policy t25-build-page t25-hostile)
 [ -z "${LONG:-}" ] || suite+=("${long[@]}")
 [ -z "${SUITE:-}" ] || read -ra suite <<< "$SUITE"
 for t in "${suite[@]}"; do
