@@ -282,14 +282,16 @@ cloud_call(struct cloud *c, const struct cloud_call *call,
 	}
 }
 
-uint64_t
-cloud_limit_ms(const struct cloud *c, const struct cloud_call *call)
+void
+cloud_limit(const struct cloud *c, const struct cloud_call *call,
+	    struct http_request *r)
 {
 	if (!call->patient)
-		return c->timeout_ms;
-	if (call->slow || call->size > SMALL_BODY)
-		return 0;
-	return PATIENCE * c->timeout_ms;
+		r->timeout_ms = c->timeout_ms;
+	else if (call->slow)
+		r->stall_timeout_ms = PATIENT_TIMEOUTS * c->timeout_ms;
+	else if (call->size <= SMALL_BODY)
+		r->timeout_ms = PATIENCE * c->timeout_ms;
 }
 
 int

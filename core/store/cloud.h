@@ -45,7 +45,7 @@ struct cloud_call {
 	const char *payload;
 	size_t max_answer;
 	bool bounded; /* a larger answer is ERR_INVALID */
-	/* The cloud has to work for it: only a standstill is too long. */
+	/* The cloud has to work for it, and may say nothing meanwhile. */
 	bool slow;
 	/*
 	 * Nobody waits for it but a build: try longer, and also while the
@@ -117,8 +117,9 @@ void cloud_release(struct cloud *c);
 MUST_CHECK int cloud_call(struct cloud *c, const struct cloud_call *call,
 			  struct http_answer *a, struct err *e);
 
-/* How long one attempt may take in all; 0: while something is heard. */
-uint64_t cloud_limit_ms(const struct cloud *c, const struct cloud_call *call);
+/* How long one attempt may take, and say nothing. */
+void cloud_limit(const struct cloud *c, const struct cloud_call *call,
+		 struct http_request *r);
 
 /* The longest that it may ask us to stay away. */
 uint64_t cloud_quiet_max_ms(uint64_t timeout_ms);

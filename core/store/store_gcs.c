@@ -56,7 +56,6 @@ gcs_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 		.size = call->size,
 		.max_answer =
 			call->max_answer ? call->max_answer : CLOUD_ANSWER_MAX,
-		.timeout_ms = cloud_limit_ms(c, call),
 	};
 
 	buf_adds(&bearer, "Bearer ");
@@ -73,6 +72,7 @@ gcs_send(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 	buf_printf(&url, "%s%s", g->endpoint.p, call->path);
 	cloud_add_query(call, &url);
 	r.url = url.p;
+	cloud_limit(c, call, &r);
 	return http_do(c->http, &r, a, e);
 }
 
@@ -268,7 +268,7 @@ send_piece(struct cloud *c, const char *session, const struct cloud_blob *blob,
 		.offset = *ret_at,
 		.size = n,
 		.patient = true,
-		.slow = n > 0,
+		.slow = n > 0 && *ret_at + n == blob->size,
 	};
 
 	if (n > 0)

@@ -89,7 +89,6 @@ send_signed(struct cloud *c, const struct cloud_call *call,
 		.size = call->size,
 		.max_answer =
 			call->max_answer ? call->max_answer : CLOUD_ANSWER_MAX,
-		.timeout_ms = cloud_limit_ms(c, call),
 	};
 
 	if (hash_body(call, hash, e) < 0)
@@ -112,6 +111,7 @@ send_signed(struct cloud *c, const struct cloud_call *call,
 	buf_printf(&url, "%s%s", s->endpoint.p, call->path);
 	cloud_add_query(call, &url);
 	r.url = url.p;
+	cloud_limit(c, call, &r);
 	return http_do(c->http, &r, a, e);
 }
 

@@ -327,7 +327,8 @@ http_do(struct http *h, const struct http_request *r, struct http_answer *a,
 	struct call call = {
 		.r = r,
 		.a = a,
-		.stall_timeout_ms = h->stall_timeout_ms,
+		.stall_timeout_ms = r->stall_timeout_ms ? r->stall_timeout_ms
+							: h->stall_timeout_ms,
 		.moved_at = now_ms(),
 	};
 	struct curl_slist *headers = make_headers(r);

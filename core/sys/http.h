@@ -53,6 +53,8 @@ struct http_request {
 	size_t max_answer;   /* bytes of its body; more is an error */
 	unsigned redirects;  /* how many are followed */
 	uint64_t timeout_ms; /* for all of it; 0: none but the stall */
+	/* Without a byte; 0: the client's. */
+	uint64_t stall_timeout_ms;
 };
 
 struct http_answer {

@@ -273,8 +273,8 @@ class S3(fake_cloud.Handler):
                 with open(parts[n][0], "rb") as f:
                     while b := f.read(1 << 20):
                         out.write(b)
-        self.abort()
         self.keep(key, temp)
+        self.abort()
         self.reply(200, b"<CompleteMultipartUploadResult><ETag>\"x\"</ETag>"
                    b"</CompleteMultipartUploadResult>")
 
