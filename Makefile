@@ -146,6 +146,7 @@ FIRN_SRC := \
 	deploy/firn/engine.c \
 	deploy/firn/explain.c \
 	deploy/firn/main.c \
+	deploy/firn/options.c \
 	deploy/firn/pack.c \
 	deploy/firn/popcount.c
 

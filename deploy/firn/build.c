@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "core/model/source.h"
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
+#include "deploy/firn/options.h"
 
 static const char usage[] =
 	"usage: firn build [OPTION]... NAME[:TAG]...\n"
@@ -103,10 +103,22 @@ build_one(struct engine *g, const char *what, const struct build_options *o,
 	return 0;
 }
 
+static bool
+take_option(int opt, void *ctx)
+{
+	struct build_options *o = ctx;
+
+	if (opt == 'j')
+		o->json = true;
+	else
+		o->progress = false;
+	return true;
+}
+
 int
 cmd_build(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option names[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"help", no_argument, NULL, 'h'},
@@ -116,28 +128,14 @@ cmd_build(int argc, char **argv)
 	struct config *config;
 	struct engine *g;
 	struct err e = ERR_INIT;
-	int c, status = CMD_OK;
+	const struct cmd_options options = {"jqh", names, usage, take_option,
+					    &o};
+	int status = CMD_OK;
 
-	while ((c = getopt_long(argc, argv, "jqh", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			o.json = true;
-			break;
-		case 'q':
-			o.progress = false;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return CMD_OK;
-		default:
-			fputs(usage, stderr);
-			return CMD_USAGE;
-		}
-	}
-	if (optind == argc) {
-		fputs(usage, stderr);
-		return CMD_USAGE;
-	}
+	if (!cmd_options_read(&options, argc, argv, &status))
+		return status;
+	if (optind == argc)
+		return cmd_wrong_usage(usage);
 	if (cmd_engine_open(&config, &g, &e) < 0)
 		return cmd_fail(&e);
 	engine_keep_quiet(g);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "deploy/firn/closure.h"
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
+#include "deploy/firn/options.h"
 
 #define DEFAULT_BUDGET 94u
 #define MAX_BUDGET 1000000u
@@ -245,10 +245,10 @@ explain(const struct options *o, const char *what, struct counts *counts,
 	return 0;
 }
 
-/* False: wrong usage, and it has been said. */
 static bool
-parse_option(int opt, struct options *o)
+take_option(int opt, void *ctx)
 {
+	struct options *o = ctx;
 	enum layer_algorithm ignored;
 	struct err e = ERR_INIT;
 
@@ -260,12 +260,7 @@ parse_option(int opt, struct options *o)
 		o->popularity = optarg;
 		return true;
 	case 'b':
-		if (str_to_u64(str_of(optarg), MAX_BUDGET, &o->budget) &&
-		    o->budget > 0)
-			return true;
-		(void)fprintf(stderr, "firn: --budget is 1 to %u, not \"%s\"\n",
-			      MAX_BUDGET, optarg);
-		return false;
+		return cmd_option_number("--budget", MAX_BUDGET, &o->budget);
 	case 'a':
 		o->algorithm = optarg;
 		if (layers_algorithm_parse(optarg, &ignored, &e) == 0)
@@ -276,7 +271,6 @@ parse_option(int opt, struct options *o)
 		o->json = true;
 		return true;
 	default:
-		(void)fputs(usage, stderr);
 		return false;
 	}
 }
@@ -284,7 +278,7 @@ parse_option(int opt, struct options *o)
 int
 cmd_explain(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option names[] = {
 		{"graph", required_argument, NULL, 'g'},
 		{"popularity", required_argument, NULL, 'p'},
 		{"budget", required_argument, NULL, 'b'},
@@ -296,22 +290,16 @@ cmd_explain(int argc, char **argv)
 	struct counts counts = {.popularity = NULL};
 	struct options o = {.graph = NULL};
 	struct err e = ERR_INIT;
-	int c;
+	const struct cmd_options options = {"g:p:b:a:h", names, usage,
+					    take_option, &o};
+	int status;
 
-	while ((c = getopt_long(argc, argv, "g:p:b:a:h", options, NULL)) !=
-	       -1) {
-		if (c == 'h') {
-			(void)fputs(usage, stdout);
-			return CMD_OK;
-		}
-		if (!parse_option(c, &o))
-			return CMD_USAGE;
-	}
-	if ((optind == argc) == !o.graph || argc - optind > 1) {
-		(void)fputs(usage, stderr);
-		return CMD_USAGE;
-	}
-	c = explain(&o, argv[optind], &counts, &e);
+	if (!cmd_options_read(&options, argc, argv, &status))
+		return status;
+	if ((optind == argc) == !o.graph || argc - optind > 1)
+		return cmd_wrong_usage(usage);
+	status = explain(&o, argv[optind], &counts, &e) < 0 ? cmd_fail(&e)
+							    : CMD_OK;
 	counts_release(&counts);
-	return c < 0 ? cmd_fail(&e) : CMD_OK;
+	return status;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "core/sys/fs.h"
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
+#include "deploy/firn/options.h"
 
 #define THREADS_MAX 256u
 
@@ -42,7 +42,7 @@ static const char usage[] =
 	"  -h, --help            this\n";
 
 struct options {
-	unsigned threads;
+	uint64_t threads;
 	struct compression compression;
 	const char *output; /* NULL: the layer is only measured */
 	const char *root;
@@ -200,7 +200,7 @@ pack(const struct options *o, char **paths, size_t n, struct err *e)
 	out = &file->base;
 	if (r < 0)
 		return -1;
-	pool = pack_pool_new(o->threads);
+	pool = pack_pool_new((unsigned)o->threads);
 	pack_pool_use_members(pool, members);
 	r = pack_layer(pool,
 		       &(struct pack_input){
@@ -217,30 +217,15 @@ pack(const struct options *o, char **paths, size_t n, struct err *e)
 	return 0;
 }
 
-/* A number from 1 to max; 0 after a message. */
-static uint64_t
-parse_number(const char *what, const char *s, uint64_t max)
-{
-	uint64_t n = 0;
-
-	if (str_to_u64(str_of(s), max, &n) && n > 0)
-		return n;
-	(void)fprintf(stderr, "firn: %s is 1 to %llu, not \"%s\"\n", what,
-		      (unsigned long long)max, s);
-	return 0;
-}
-
-/* False: wrong usage, and it has been said. */
 static bool
-parse_option(int opt, struct options *o)
+take_option(int opt, void *ctx)
 {
+	struct options *o = ctx;
 	struct err e = ERR_INIT;
 
 	switch (opt) {
 	case 't':
-		o->threads = (unsigned)parse_number("--threads", optarg,
-						    THREADS_MAX);
-		return o->threads > 0;
+		return cmd_option_number("--threads", THREADS_MAX, &o->threads);
 	case 'c':
 		if (compression_parse(optarg, &o->compression, &e) == 0)
 			return true;
@@ -256,11 +241,9 @@ parse_option(int opt, struct options *o)
 		o->members = optarg;
 		return true;
 	case 'M':
-		o->members_mib =
-			parse_number("--members-mib", optarg, UINT64_MAX >> 20);
-		return o->members_mib > 0;
+		return cmd_option_number("--members-mib", UINT64_MAX >> 20,
+					 &o->members_mib);
 	default:
-		(void)fputs(usage, stderr);
 		return false;
 	}
 }
@@ -268,7 +251,7 @@ parse_option(int opt, struct options *o)
 int
 cmd_pack(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option names[] = {
 		{"threads", required_argument, NULL, 't'},
 		{"compression", required_argument, NULL, 'c'},
 		{"output", required_argument, NULL, 'o'},
@@ -284,22 +267,16 @@ cmd_pack(int argc, char **argv)
 		.members_mib = 1024,
 	};
 	struct err e = ERR_INIT;
-	int c;
+	const struct cmd_options options = {"t:c:o:h", names, usage,
+					    take_option, &o};
+	int status;
 
 	if (compression_parse("gzip", &o.compression, &e) < 0)
 		return cmd_fail(&e);
-	while ((c = getopt_long(argc, argv, "t:c:o:h", options, NULL)) != -1) {
-		if (c == 'h') {
-			(void)fputs(usage, stdout);
-			return CMD_OK;
-		}
-		if (!parse_option(c, &o))
-			return CMD_USAGE;
-	}
-	if (optind == argc) {
-		(void)fputs(usage, stderr);
-		return CMD_USAGE;
-	}
+	if (!cmd_options_read(&options, argc, argv, &status))
+		return status;
+	if (optind == argc)
+		return cmd_wrong_usage(usage);
 	if (pack(&o, argv + optind, (size_t)(argc - optind), &e) < 0)
 		return cmd_fail(&e);
 	return CMD_OK;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -26,6 +25,7 @@
 #include "core/sys/proc.h"
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
+#include "deploy/firn/options.h"
 
 #define MAX_THREADS 128u
 #define MAX_PATHS 2000000u
@@ -471,10 +471,10 @@ popcount(const struct options *o, struct err *e)
 	return 0;
 }
 
-/* False: wrong usage, and it has been said. */
 static bool
-parse_option(int opt, struct options *o)
+take_option(int opt, void *ctx)
 {
+	struct options *o = ctx;
 	switch (opt) {
 	case 'c':
 		o->cache = optarg;
@@ -489,13 +489,7 @@ parse_option(int opt, struct options *o)
 		o->learnt = true;
 		return true;
 	case 't':
-		if (str_to_u64(str_of(optarg), MAX_THREADS, &o->threads) &&
-		    o->threads > 0)
-			return true;
-		(void)fprintf(stderr,
-			      "firn: --threads is 1 to %u, not \"%s\"\n",
-			      MAX_THREADS, optarg);
-		return false;
+		return cmd_option_number("--threads", MAX_THREADS, &o->threads);
 	case 'w':
 		o->work = optarg;
 		return true;
@@ -503,7 +497,6 @@ parse_option(int opt, struct options *o)
 		o->output = optarg;
 		return true;
 	default:
-		(void)fputs(usage, stderr);
 		return false;
 	}
 }
@@ -511,7 +504,7 @@ parse_option(int opt, struct options *o)
 int
 cmd_popcount(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option names[] = {
 		{"cache", required_argument, NULL, 'c'},
 		{"store-paths", required_argument, NULL, 's'},
 		{"local", no_argument, NULL, 'l'},
@@ -524,22 +517,15 @@ cmd_popcount(int argc, char **argv)
 	};
 	struct options o = {.threads = 16};
 	struct err e = ERR_INIT;
-	int c;
+	const struct cmd_options options = {"c:s:lLt:w:o:h", names, usage,
+					    take_option, &o};
+	int status;
 
-	while ((c = getopt_long(argc, argv, "c:s:lLt:w:o:h", options, NULL)) !=
-	       -1) {
-		if (c == 'h') {
-			(void)fputs(usage, stdout);
-			return CMD_OK;
-		}
-		if (!parse_option(c, &o))
-			return CMD_USAGE;
-	}
+	if (!cmd_options_read(&options, argc, argv, &status))
+		return status;
 	if (optind < argc || o.local + o.learnt + (o.cache != NULL) != 1 ||
-	    (!o.cache && (o.store_paths || o.work))) {
-		(void)fputs(usage, stderr);
-		return CMD_USAGE;
-	}
+	    (!o.cache && (o.store_paths || o.work)))
+		return cmd_wrong_usage(usage);
 	if (popcount(&o, &e) < 0)
 		return cmd_fail(&e);
 	return CMD_OK;
