@@ -6,7 +6,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 
-all_clients=(skopeo podman buildah ctr docker umoci crane oras regctl)
+all_clients=(skopeo podman buildah ctr ctr2 docker umoci crane oras regctl)
 clients=() # those that are here
 started=() # what we have to end, the last first
 named=registry.test # a name for this machine, see with_name
@@ -32,10 +32,12 @@ wait_for() { # COMMAND...: for up to fifteen seconds
 
 # --- which clients there are
 
-# What the clients write is ours for this test, whoever runs it.
+# What the clients write is ours for this test, whoever runs it; what Go makes
+# is kept.
+user_home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+cache_home=${XDG_CACHE_HOME:-$user_home/.cache}
 export XDG_RUNTIME_DIR=$tmp/run HOME=$tmp/home
 export REGCTL_CONFIG=$tmp/home/regctl.json
-cache_home=${XDG_CACHE_HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)/.cache}
 mkdir -p "$tmp/run" "$tmp/home"
 chmod 700 "$tmp/run"
 
@@ -46,28 +48,52 @@ declare -A go_clients=(
 )
 declare -A go_path
 go_client() { # PACKAGE@VERSION: prints its path
-	env -u HOME XDG_CACHE_HOME="$cache_home" \
+	HOME=$user_home XDG_CACHE_HOME=$cache_home \
 		"$top/tests/support/go-tool" "$1"
 }
 
-start_containerd() {
-	have containerd && have ctr || { echo "not installed"; return 1; }
+# From 2.3 on, younger than Debian's, it waits 30 seconds for an answer and no
+# longer.
+containerd_2() { # prints its directory
+	local dir=$cache_home/firn-tests/containerd-2.4.2
+	local from=github.com/containerd/containerd/v2/cmd
+	if [ ! -x "$dir/ctr" ] || [ ! -x "$dir/containerd" ]; then
+		[ -n "${LONG:-}" ] || { echo "minutes to make (LONG=1)"; return 1; } >&2
+		have go || { echo "there is no Go"; return 1; } >&2
+		HOME=$user_home GOBIN=$dir \
+			GOFLAGS="-mod=mod -tags=no_btrfs,no_devmapper,no_zfs" \
+			go install $from/containerd@v2.4.2 $from/ctr@v2.4.2 ||
+			return
+	fi
+	echo "$dir"
+}
+
+declare -A ctr_path=([ctr]=ctr)
+start_containerd() { # ctr|ctr2 [DIRECTORY/]containerd
+	have "$2" && have "${ctr_path[$1]}" ||
+		{ echo "not installed"; return 1; }
 	[ "$(id -u)" -eq 0 ] || { echo "only root may run it"; return 1; }
-	cat > "$tmp/containerd.toml" <<C
+	cat > "$tmp/$1.toml" <<C
 version = 2
-root = "$tmp/containerd"
-state = "$tmp/containerd-state"
+root = "$tmp/$1"
+state = "$tmp/$1-state"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
-  address = "$tmp/containerd.sock"
+  address = "$tmp/$1.sock"
 [ttrpc]
-  address = "$tmp/containerd.ttrpc"
+  address = "$tmp/$1.ttrpc"
 C
-	containerd -c "$tmp/containerd.toml" > "$tmp/containerd.log" 2>&1 &
+	"$2" -c "$tmp/$1.toml" > "$tmp/$1.log" 2>&1 &
 	started+=($!)
-	wait_for ctr -a "$tmp/containerd.sock" version && return
-	echo "containerd does not start: $(tail -n 1 "$tmp/containerd.log")"
+	wait_for ctr_ "$1" version && return
+	echo "containerd does not start: $(tail -n 1 "$tmp/$1.log")"
 	return 1
+}
+start_containerd_2() {
+	local dir
+	dir=$(containerd_2) || return
+	ctr_path[ctr2]=$dir/ctr
+	start_containerd ctr2 "$dir/containerd"
 }
 
 # A command before which this stands knows the registry as $named, too: some
@@ -92,7 +118,7 @@ start_docker() {
 		--exec-root "$tmp/docker/exec" -H "unix://$tmp/docker/sock" \
 		-p "$tmp/docker/pid" --bridge=none --iptables=false \
 		--ip6tables=false --storage-driver vfs \
-		--containerd "$tmp/containerd.sock" \
+		--containerd "$tmp/ctr.sock" \
 		> "$tmp/docker.log" 2>&1 &
 	started+=($!)
 	wait_for docker -H "unix://$tmp/docker/sock" version && return
@@ -107,7 +133,8 @@ find_clients() { # [CLIENT...]
 	for client; do
 		why="not installed"
 		case $client in
-		ctr) start_containerd > "$tmp/why" ;;
+		ctr) start_containerd ctr containerd > "$tmp/why" ;;
+		ctr2) start_containerd_2 > "$tmp/why" 2>&1 ;;
 		docker) start_docker > "$tmp/why" ;;
 		umoci) have umoci && have skopeo && [ "$(id -u)" -eq 0 ] ;;
 		crane | oras | regctl)
@@ -190,8 +217,8 @@ C
 host_of() { # CLIENT TRANSPORT
 	local name=localhost
 	case $1:$2 in
-	ctr:http | docker:http | oras:http) ;;
-	ctr:* | docker:* | oras:*) name=$named ;;
+	*:http) ;;
+	ctr:* | ctr2:* | docker:* | oras:*) name=$named ;;
 	esac
 	case $2 in
 	http) echo "$name:$PORT" ;;
@@ -219,13 +246,21 @@ containers_pull() { # podman|buildah TRANSPORT REFERENCE
 pull_podman() { containers_pull podman "$@"; }
 pull_buildah() { containers_pull buildah "$@"; }
 
-ctr_() { ctr -a "$tmp/containerd.sock" "$@"; }
+ctr_() { # ctr|ctr2 ARGUMENT...
+	"${ctr_path[$1]}" -a "$tmp/$1.sock" "${@:2}"
+}
+ctr_pull() { # ctr|ctr2 OPTION... REFERENCE
+	local where=()
+	[ "$1" = ctr ] || where=(--local)
+	"${with_name[@]}" "${ctr_path[$1]}" -a "$tmp/$1.sock" images pull \
+		"${where[@]}" --snapshotter native "${@:2}"
+}
 pull_ctr() {
 	local how=--tlscacert=$ca
 	[ "$1" = http ] && how=--plain-http
-	"${with_name[@]}" ctr -a "$tmp/containerd.sock" images pull \
-		--snapshotter native "$how" "$2"
+	ctr_pull "${4:-ctr}" "$how" "$2"
 }
+pull_ctr2() { pull_ctr "$1" "$2" "$3" ctr2; }
 
 docker_() { docker -H "unix://$tmp/docker/sock" "$@"; }
 pull_docker() { docker_ pull -q "$2"; }
@@ -270,7 +305,10 @@ has() { # CLIENT DIRECTORY CONFIG
 			"${3#sha256:}" > /dev/null
 		;;
 	docker) docker_ image inspect "$3" > /dev/null ;;
-	ctr) ctr_ content get "$3" | sha256sum | grep -q "^${3#sha256:}" ;;
+	ctr | ctr2)
+		ctr_ "$1" content get "$3" |
+			sha256sum | grep -q "^${3#sha256:}"
+		;;
 	*)
 		[ -e "$2/blobs/sha256/${3#sha256:}" ] &&
 			[ -z "$(check_blobs "$2")" ] || return
@@ -288,9 +326,9 @@ forget() { # CLIENT DIRECTORY
 			--storage-driver vfs rmi -a -f
 		;;
 	docker) docker_ image prune -a -f ;;
-	ctr)
-		ctr_ images ls -q | while read -r ref; do
-			ctr_ images rm --sync "$ref"
+	ctr | ctr2)
+		ctr_ "$1" images ls -q | while read -r ref; do
+			ctr_ "$1" images rm --sync "$ref"
 		done
 		;;
 	*) rm -rf "$2" ;;

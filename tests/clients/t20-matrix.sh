@@ -45,7 +45,8 @@ for client in "${clients[@]}"; do
 	case $client in
 	crane | oras) want=HTTP/2.0 ;;
 	regctl) want=HTTP/2.0 agent=regclient/ ;;
-	ctr) want=HTTP/1.1 agent=containerd/ ;;
+	ctr) want=HTTP/1.1 agent=containerd/1 ;;
+	ctr2) want=HTTP/1.1 agent=containerd/2 ;;
 	podman) want=HTTP/1.1 agent=containers/ ;;
 	umoci) continue ;; # it was skopeo
 	*) want=HTTP/1.1 ;;
@@ -67,7 +68,7 @@ failures() { # CLIENT
 		while read -r name pattern; do
 			# All that these say to a 404.
 			case $1:$name in
-			ctr:gti | oras:gti) pattern='gti:latest: not found' ;;
+			ctr:gti | ctr2:gti | oras:gti) pattern='gti:latest: not found' ;;
 			esac
 			! pull "$1" "$transport" "$name:latest" "$dir" \
 				> "$dir.out" 2>&1 && grep -q "$pattern" "$dir.out"

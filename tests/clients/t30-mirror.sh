@@ -6,7 +6,7 @@
 
 registry_start || { ok 1 "the registry starts"; finish; }
 tls_start || { ok 1 "nginx takes TLS"; cat "$tmp/tls/out"; finish; }
-find_clients skopeo podman buildah ctr
+find_clients skopeo podman buildah ctr ctr2
 is "$(http "$url/v2/hello/manifests/latest")" 200 "an image"
 config=$(jq -r .config.digest "$tmp/body")
 other=registry.example
@@ -29,9 +29,9 @@ for client in "${clients[@]}"; do
 	dir=$tmp/pulled.$client
 	before=$(seen /manifests/)
 	case $client in
-	ctr)
-		ctr_ images pull --snapshotter native \
-			--hosts-dir "$tmp/hosts.d" "$other/hello:latest"
+	ctr | ctr2)
+		ctr_pull "$client" --hosts-dir "$tmp/hosts.d" \
+			"$other/hello:latest"
 		;;
 	*) "pull_$client" h2 "$other/hello:latest" "$dir" ;;
 	esac > "$tmp/out" 2>&1
@@ -41,14 +41,13 @@ for client in "${clients[@]}"; do
 	ok $? "  the image that is there"
 	[ "$(seen /manifests/)" -gt "$before" ]
 	ok $? "  it was asked"
-	[ "$client" != ctr ] || [ "$(seen "manifests/latest?ns=$other 200 ")" -gt 0 ]
+	[[ $client != ctr* ]] || [ "$(seen "manifests/latest?ns=$other 200 ")" -gt 0 ]
 	ok $? "  with the other's name, if it says one"
 done
 
 # What there isn't is looked for where it would come from.
 if [[ " ${clients[*]} " == *" ctr "* ]]; then
-	out=$(ctr_ images pull --snapshotter native \
-		--hosts-dir "$tmp/hosts.d" "$other/gti:latest" 2>&1)
+	out=$(ctr_pull ctr --hosts-dir "$tmp/hosts.d" "$other/gti:latest" 2>&1)
 	like "$out" "https://$other/v2/gti/manifests/latest" \
 		"what the mirror lacks is asked of the other"
 fi
