@@ -505,14 +505,14 @@ bench:
 	@tests/pkgs/prepare
 	@tests/bench/http
 	@tests/bench/nix
-# storage in clouds: the contract on each backend, then pulls end to end
-# (`make test` has the contract too, on clouds that are made up)
+# storage: the contract on each backend, then clouds end to end (`make test`
+# has the contract too, and pulls from clouds that are made up)
 .PHONY: test-storage
 test-storage:
 	@deploy/dev/install build run test
 	@$(MAKE) --no-print-directory all
 	@tests/pkgs/prepare
-	@FIRN_TEST_LONG=1 LONG=1 tests/run clouds
+	@FIRN_TEST_LONG=1 LONG=1 tests/run contract clouds
 # the official conformance suite, and every client there is
 # (test-patience: and a build of four minutes, for which each of them waits)
 .PHONY: conformance test-patience

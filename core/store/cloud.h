@@ -88,8 +88,8 @@ struct cloud_ops {
 	int (*list)(struct cloud *c, const char *prefix, cloud_visit *fn,
 		    void *ctx, struct err *e);
 	/* A URL by which anyone can get it for so long, or for less. */
-	int (*url)(struct cloud *c, const char *key, uint64_t *expires_s,
-		   struct buf *to, struct err *e);
+	int (*url)(struct cloud *c, const char *key, uint64_t expires_s,
+		   struct buf *to, uint64_t *ret_good_s, struct err *e);
 	void (*free)(struct cloud *c);
 };
 

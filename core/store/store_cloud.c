@@ -294,13 +294,14 @@ static int
 make_url(struct store_cloud *s, const struct digest *d, struct buf *to,
 	 struct err *e)
 {
-	uint64_t good_s = s->url_ttl_ms / 1000;
+	uint64_t good_s = 0;
 	char key[KEY_CAP];
 
 	if (known_get_url(s->known, d, cloud_now_ms(), to))
 		return 0;
 	key_of(d, key);
-	if (s->cloud->ops->url(s->cloud, key, &good_s, to, e) < 0)
+	if (s->cloud->ops->url(s->cloud, key, s->url_ttl_ms / 1000, to, &good_s,
+			       e) < 0)
 		return -1;
 	/* Half of its life is left for whoever gets it last. */
 	known_put_url(s->known, d, to->p, cloud_now_ms() + good_s * 500);

@@ -405,8 +405,8 @@ gcs_list(struct cloud *c, const char *prefix, cloud_visit *fn, void *ctx,
 
 /* Without a key of ours the bucket must be public, as for Nixery. */
 static int
-gcs_url(struct cloud *c, const char *key, uint64_t *expires_s, struct buf *to,
-	struct err *e)
+gcs_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
+	uint64_t *ret_good_s, struct err *e)
 {
 	struct gcs *g = gcs_of(c);
 	AUTO(buf) struct buf path = BUF_INIT;
@@ -418,12 +418,13 @@ gcs_url(struct cloud *c, const char *key, uint64_t *expires_s, struct buf *to,
 
 	buf_printf(&path, "/%s/%s", g->bucket, key);
 	sign.path = path.p;
+	*ret_good_s = expires_s;
 	buf_adds(to, g->endpoint.p);
 	if (!gcs_token_key(g->token)) {
 		buf_adds(to, path.p);
 		return 0;
 	}
-	return sign_url(gcs_token_key(g->token), &sign, *expires_s, to, e);
+	return sign_url(gcs_token_key(g->token), &sign, expires_s, to, e);
 }
 
 static void

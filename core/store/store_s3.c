@@ -433,8 +433,8 @@ s3_list(struct cloud *c, const char *prefix, cloud_visit *fn, void *ctx,
 /* --- URLs */
 
 static int
-s3_url(struct cloud *c, const char *key, uint64_t *expires_s, struct buf *to,
-       struct err *e)
+s3_url(struct cloud *c, const char *key, uint64_t expires_s, struct buf *to,
+       uint64_t *ret_good_s, struct err *e)
 {
 	struct s3 *s = s3_of(c);
 	struct sign_key *k = NULL;
@@ -452,10 +452,11 @@ s3_url(struct cloud *c, const char *key, uint64_t *expires_s, struct buf *to,
 	if (credentials_get(s->keys, &k, &left_s, e) < 0)
 		return -1;
 	/* It ends with the key, which may be before. */
-	if (*expires_s > left_s)
-		*expires_s = left_s > 0 ? left_s : 1;
+	if (expires_s > left_s)
+		expires_s = left_s > 0 ? left_s : 1;
+	*ret_good_s = expires_s;
 	buf_adds(to, s->public_endpoint.p);
-	r = sign_url(k, &sign, *expires_s, to, e);
+	r = sign_url(k, &sign, expires_s, to, e);
 	sign_key_free(k);
 	return r;
 }

@@ -378,7 +378,7 @@ test_gcs(void *arg UNUSED)
 int
 main(void)
 {
-	struct test_log log;
+	struct test_log log = {.path = ""};
 	pthread_t gcs;
 
 	test_log_begin(&log);

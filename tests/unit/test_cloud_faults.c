@@ -431,7 +431,7 @@ int
 main(void)
 {
 	struct world w = {.name = "s3", .s3 = true};
-	struct test_log log;
+	struct test_log log = {.path = ""};
 	pthread_t gcs;
 
 	test_log_begin(&log);

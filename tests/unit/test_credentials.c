@@ -254,7 +254,7 @@ int
 main(void)
 {
 	struct world w = {.keys = ""};
-	struct test_log log;
+	struct test_log log = {.path = ""};
 	const char *why;
 
 	test_log_begin(&log);
