@@ -295,6 +295,33 @@ cloud_limit(const struct cloud *c, const struct cloud_call *call,
 }
 
 int
+cloud_stat_key(struct cloud *c, const char *key, bool patient, bool *ret_found,
+	       uint64_t *ret_size, struct err *e)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	AUTO(buf) struct buf path = BUF_INIT;
+	struct cloud_call call = {
+		.what = "look for a blob",
+		.method = c->ops->look_method,
+		.query = {c->ops->look},
+		.n_query = c->ops->look.name ? 1 : 0,
+		.patient = patient,
+	};
+
+	c->ops->path(c, key, &path);
+	call.path = path.p;
+	*ret_found = false;
+	if (cloud_call(c, &call, &a, e) < 0)
+		return -1;
+	if (a.status == 404)
+		return 0;
+	if (a.status != 200 || !c->ops->size(&a, ret_size))
+		return cloud_unexpected(c, &call, &a, e);
+	*ret_found = true;
+	return 0;
+}
+
+int
 cloud_get_key(struct cloud *c, const char *key, size_t max, bool *ret_found,
 	      struct buf *to, struct err *e)
 {

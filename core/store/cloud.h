@@ -75,13 +75,15 @@ struct cloud_ops {
 		    struct http_answer *a, struct err *e);
 	/* The credentials were refused: are there others to be had? */
 	bool (*renew)(struct cloud *c);
-	int (*stat)(struct cloud *c, const char *key, bool patient,
-		    bool *ret_found, uint64_t *ret_size, struct err *e);
-	/* Where a key is, over the wire, for cloud_get_key and
-	 * cloud_remove_key. */
+	/* Where a key is, over the wire. */
 	void (*path)(struct cloud *c, const char *key, struct buf *to);
 	/* The query by which a key's bytes are had; no name: none. */
 	struct sign_pair bytes;
+	/* By what method and query one looks whether it is there. */
+	const char *look_method;
+	struct sign_pair look;
+	/* How large is what was found? False: the answer does not say. */
+	bool (*size)(const struct http_answer *a, uint64_t *ret);
 	int (*put)(struct cloud *c, const char *key,
 		   const struct cloud_blob *blob, struct err *e);
 	/* Every key that begins with prefix. */
@@ -127,6 +129,10 @@ uint64_t cloud_quiet_max_ms(uint64_t timeout_ms);
 /* A clock that only goes forward. */
 uint64_t cloud_now_ms(void);
 
+/* Is the key there? */
+MUST_CHECK int cloud_stat_key(struct cloud *c, const char *key, bool patient,
+			      bool *ret_found, uint64_t *ret_size,
+			      struct err *e);
 /* A key's bytes, at most max: more is ERR_INVALID; absence is an answer. */
 MUST_CHECK int cloud_get_key(struct cloud *c, const char *key, size_t max,
 			     bool *ret_found, struct buf *to, struct err *e);

@@ -144,8 +144,7 @@ ask(struct store_cloud *s, const struct digest *d, bool patient,
 	char key[KEY_CAP];
 
 	key_of(d, key);
-	if (s->cloud->ops->stat(s->cloud, key, patient, ret_found, ret_size,
-				e) < 0)
+	if (cloud_stat_key(s->cloud, key, patient, ret_found, ret_size, e) < 0)
 		return -1;
 	if (*ret_found)
 		known_put(s->known, d, *ret_size, cloud_now_ms());
@@ -415,8 +414,8 @@ cloud_check(struct store *st, struct err *e)
 
 	if (last != 0 && cloud_now_ms() - last < CHECK_TTL_MS)
 		return 0;
-	if (s->cloud->ops->stat(s->cloud, "manifests/ready", false, &found,
-				&size, e) < 0)
+	if (cloud_stat_key(s->cloud, "manifests/ready", false, &found, &size,
+			   e) < 0)
 		return -1;
 	atomic_store(&s->checked_ms, cloud_now_ms());
 	return 0;

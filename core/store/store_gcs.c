@@ -110,34 +110,13 @@ get_u64(const struct json *v, const char *key, uint64_t *ret)
 	return text && str_to_u64(str_of(text), INT64_MAX, ret);
 }
 
-static int
-gcs_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
-	 uint64_t *ret_size, struct err *e)
+static bool
+gcs_size(const struct http_answer *a, uint64_t *ret)
 {
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	AUTO(arena) struct arena arena = ARENA_INIT;
-	AUTO(buf) struct buf path = BUF_INIT;
 	const struct json *v;
-	struct cloud_call call = {
-		.what = "look for a blob",
-		.method = "GET",
-		.query = {{"fields", "size"}},
-		.n_query = 1,
-		.patient = patient,
-	};
 
-	gcs_path(c, key, &path);
-	call.path = path.p;
-	*ret_found = false;
-	if (cloud_call(c, &call, &a, e) < 0)
-		return -1;
-	if (a.status == 404)
-		return 0;
-	if (a.status != 200 || parse(&arena, &a, &v) < 0 ||
-	    !get_u64(v, "size", ret_size))
-		return cloud_unexpected(c, &call, &a, e);
-	*ret_found = true;
-	return 0;
+	return parse(&arena, a, &v) == 0 && get_u64(v, "size", ret);
 }
 
 /* --- uploading */
@@ -445,7 +424,9 @@ static const struct cloud_ops gcs_ops = {
 	.renew = gcs_renew,
 	.path = gcs_path,
 	.bytes = {"alt", "media"},
-	.stat = gcs_stat,
+	.look_method = "GET",
+	.look = {"fields", "size"},
+	.size = gcs_size,
 	.put = gcs_put,
 	.list = gcs_list,
 	.url = gcs_url,

@@ -148,31 +148,13 @@ s3_path(struct cloud *c, const char *key, struct buf *to)
 
 /* --- small things */
 
-static int
-s3_stat(struct cloud *c, const char *key, bool patient, bool *ret_found,
-	uint64_t *ret_size, struct err *e)
+static bool
+s3_size(const struct http_answer *a, uint64_t *ret)
 {
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	AUTO(buf) struct buf path = BUF_INIT, length = BUF_INIT;
-	struct cloud_call call = {
-		.what = "look for a blob",
-		.method = "HEAD",
-		.patient = patient,
-	};
+	AUTO(buf) struct buf length = BUF_INIT;
 
-	s3_path(c, key, &path);
-	call.path = path.p;
-	*ret_found = false;
-	if (cloud_call(c, &call, &a, e) < 0)
-		return -1;
-	if (a.status == 404)
-		return 0;
-	if (a.status != 200 ||
-	    !http_answer_header(&a, "content-length", &length) ||
-	    !str_to_u64(str_of(length.p), INT64_MAX, ret_size))
-		return cloud_unexpected(c, &call, &a, e);
-	*ret_found = true;
-	return 0;
+	return http_answer_header(a, "content-length", &length) &&
+	       str_to_u64(str_of(length.p), INT64_MAX, ret);
 }
 
 /* --- uploading */
@@ -480,7 +462,8 @@ static const struct cloud_ops s3_ops = {
 	.send = s3_send,
 	.renew = s3_renew,
 	.path = s3_path,
-	.stat = s3_stat,
+	.look_method = "HEAD",
+	.size = s3_size,
 	.put = s3_put,
 	.list = s3_list,
 	.url = s3_url,
