@@ -69,31 +69,11 @@ containerd_2() { # prints its directory
 }
 
 declare -A ctr_path=([ctr]=ctr)
-start_containerd() { # ctr|ctr2 [DIRECTORY/]containerd
-	have "$2" && have "${ctr_path[$1]}" ||
-		{ echo "not installed"; return 1; }
-	[ "$(id -u)" -eq 0 ] || { echo "only root may run it"; return 1; }
-	cat > "$tmp/$1.toml" <<C
-version = 2
-root = "$tmp/$1"
-state = "$tmp/$1-state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "$tmp/$1.sock"
-[ttrpc]
-  address = "$tmp/$1.ttrpc"
-C
-	"$2" -c "$tmp/$1.toml" > "$tmp/$1.log" 2>&1 &
-	started+=($!)
-	wait_for ctr_ "$1" version && return
-	echo "containerd does not start: $(tail -n 1 "$tmp/$1.log")"
-	return 1
-}
 start_containerd_2() {
 	local dir
 	dir=$(containerd_2) || return
 	ctr_path[ctr2]=$dir/ctr
-	start_containerd ctr2 "$dir/containerd"
+	containerd_start ctr2 "$dir/containerd" "$dir/ctr"
 }
 
 # A command before which this stands knows the registry as $named, too: some
@@ -133,7 +113,7 @@ find_clients() { # [CLIENT...]
 	for client; do
 		why="not installed"
 		case $client in
-		ctr) start_containerd ctr containerd > "$tmp/why" ;;
+		ctr) containerd_start ctr containerd ctr > "$tmp/why" ;;
 		ctr2) start_containerd_2 > "$tmp/why" 2>&1 ;;
 		docker) start_docker > "$tmp/why" ;;
 		umoci) have umoci && have skopeo && [ "$(id -u)" -eq 0 ] ;;

@@ -44,10 +44,16 @@ skip_all() { # WHY
 
 have() { command -v "$1" >/dev/null; }
 
+containerd_pids=()
+
 # Everything that a test started ends with it.
 cleanup() {
 	[ -z "${VAR:-}" ] || "$top/deploy/dev/serve" stop
 	[ -z "${cloud_pid:-}" ] || kill -KILL "$cloud_pid" 2>/dev/null
+	[ "${#containerd_pids[@]}" -eq 0 ] || {
+		kill "${containerd_pids[@]}" 2>/dev/null
+		wait "${containerd_pids[@]}" 2>/dev/null
+	}
 	chmod -R u+w "$tmp" 2>/dev/null
 	rm -rf "$tmp"
 }
@@ -122,6 +128,31 @@ cloud_heal() { curl -sS -X DELETE "$cloud_url/-/faults"; }
 
 # Start a registry; what is set in the environment (FIRN_*) counts. Starting
 # again after registry_stop or a crash keeps the data.
+# A containerd of our own, for CTR -a $tmp/NAME.sock. Says why there is none.
+containerd_start() { # NAME PROGRAM CTR
+	local i
+	have "$2" && have "$3" || { echo "not installed"; return 1; }
+	[ "$(id -u)" -eq 0 ] || { echo "only root may run it"; return 1; }
+	cat > "$tmp/$1.toml" <<C
+version = 2
+root = "$tmp/$1"
+state = "$tmp/$1-state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "$tmp/$1.sock"
+[ttrpc]
+  address = "$tmp/$1.ttrpc"
+C
+	"$2" -c "$tmp/$1.toml" > "$tmp/$1.log" 2>&1 &
+	containerd_pids+=($!)
+	for ((i = 0; i < 150; i++)); do
+		"$3" -a "$tmp/$1.sock" version > /dev/null 2>&1 && return
+		sleep 0.1
+	done
+	echo "containerd does not start: $(tail -n 1 "$tmp/$1.log")"
+	return 1
+}
+
 registry_start() {
 	export VAR=${VAR:-$tmp/var} PORT=${PORT:-$(free_port)}
 	# The offline set, unless there is another source.

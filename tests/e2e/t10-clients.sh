@@ -60,28 +60,11 @@ for tool in podman buildah; do
 	fi
 done
 
-if have containerd && have ctr && [ "$(id -u)" -eq 0 ]; then
-	cat > "$tmp/containerd.toml" <<C
-version = 2
-root = "$tmp/containerd"
-state = "$tmp/containerd-state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "$tmp/containerd.sock"
-[ttrpc]
-  address = "$tmp/containerd.ttrpc"
-C
-	containerd -c "$tmp/containerd.toml" > "$tmp/containerd.log" 2>&1 &
-	containerd_pid=$!
-	trap 'kill "$containerd_pid"; wait "$containerd_pid"; cleanup' EXIT
-	for ((i = 0; i < 100; i++)); do
-		ctr -a "$tmp/containerd.sock" version >/dev/null 2>&1 && break
-		sleep 0.1
-	done
-	out=$(ctr -a "$tmp/containerd.sock" images pull --plain-http \
+if containerd_start ctr containerd ctr > "$tmp/why"; then
+	out=$(ctr -a "$tmp/ctr.sock" images pull --plain-http \
 		--snapshotter "$snapshotter" "$ref:latest" 2>&1)
 	ok $? "ctr pulls $ref" || echo "# $out" | tail -n 3
 else
-	skip "ctr" "containerd is not installed, or we are not root"
+	skip "ctr" "$(cat "$tmp/why")"
 fi
 finish

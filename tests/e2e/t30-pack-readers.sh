@@ -162,40 +162,21 @@ client() { # gzip|zstd
 	else
 		skip "$1: podman" "not installed, or we are not root"
 	fi
-	[ -n "${containerd_pid:-}" ] || {
-		skip "$1: containerd" "not installed, or we are not root"
+	[ ! -s "$tmp/why" ] || {
+		skip "$1: containerd" "$(cat "$tmp/why")"
 		return
 	}
-	out=$("${ctr[@]}" images import --snapshotter native \
+	out=$(ctr -a "$tmp/ctr.sock" images import --snapshotter native \
 		--base-name "test/$1" "$tmp/oci-$1.tar" 2>&1)
 	ok $? "$1: containerd reads it" || echo "# $out"
 	mkdir "$tmp/mount-$1"
-	"${ctr[@]}" images mount --snapshotter native "test/$1:latest" \
+	ctr -a "$tmp/ctr.sock" images mount --snapshotter native "test/$1:latest" \
 		"$tmp/mount-$1" > /dev/null && same "$tmp/mount-$1"
 	ok $? "$1: to the same tree"
 	umount "$tmp/mount-$1"
 }
 
-if have containerd && have ctr && [ "$(id -u)" -eq 0 ]; then
-	cat > "$tmp/containerd.toml" <<C
-version = 2
-root = "$tmp/containerd"
-state = "$tmp/containerd-state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "$tmp/containerd.sock"
-[ttrpc]
-  address = "$tmp/containerd.ttrpc"
-C
-	containerd -c "$tmp/containerd.toml" > "$tmp/containerd.log" 2>&1 &
-	containerd_pid=$!
-	trap 'kill "$containerd_pid"; wait "$containerd_pid"; cleanup' EXIT
-	ctr=(ctr -a "$tmp/containerd.sock")
-	for ((i = 0; i < 100; i++)); do
-		"${ctr[@]}" version > /dev/null 2>&1 && break
-		sleep 0.1
-	done
-fi
+containerd_start ctr containerd ctr > "$tmp/why"
 client gzip
 client zstd
 finish
