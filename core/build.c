@@ -157,6 +157,9 @@ build_put_manifest(struct build *b, const struct buf *text,
 		return -1;
 	ret->size = text->len;
 	ret->media_type = media_type;
+	if (strcmp(media_type, MEDIA_TYPE_MANIFEST) == 0 &&
+	    store_expose_manifest(g->store, &ret->digest, e) < 0)
+		return -1;
 	return state_put_manifest(g->state, &ret->digest, ret->size, media_type,
 				  blobs, n, e);
 }

@@ -146,6 +146,14 @@ store_publish(struct store *st, const char *name, const char *media_type,
 }
 
 int
+store_expose_manifest(struct store *st, const struct digest *d, struct err *e)
+{
+	if (!st->ops->expose_manifest)
+		return 0;
+	return st->ops->expose_manifest(st, d, e);
+}
+
+int
 store_check(struct store *st, struct err *e)
 {
 	return st->ops->check(st, e);

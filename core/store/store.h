@@ -158,6 +158,14 @@ MUST_CHECK int store_publish(struct store *st, const char *name,
 			     const char *media_type, const struct digest *d,
 			     uint64_t size, struct err *e);
 
+/*
+ * A blob that is there is an OCI image manifest: let the web server, which
+ * can't tell by itself, send it as such without asking. A backend whose blobs
+ * no web server reads does nothing. The blob may be removed or replaced later.
+ */
+MUST_CHECK int store_expose_manifest(struct store *st, const struct digest *d,
+				     struct err *e);
+
 /* What there is: a blob, or a record by its whole name. */
 struct store_item {
 	struct digest digest; /* of a blob */

@@ -4,9 +4,10 @@
  *
  *	oci-layout index.json   the names of the manifests (layout.h)
  *	blobs/sha256/HEX        mode 0444, never changed once it is there
- *	manifests/KEY layers/KEY  records
- *	staging/ID.lock         held by a process as long as it lives
- *	staging/ID/HEX          what that process is writing
+ *	image-manifests/HEX     links to those blobs that are OCI image
+ *manifests manifests/KEY layers/KEY  records staging/ID.lock         held by a
+ *process as long as it lives staging/ID/HEX          what that process is
+ *writing
  *
  * A blob is written, synced and then renamed, so a crash leaves nothing but
  * a file in the staging of a process that is gone; the next one to open the
@@ -27,6 +28,8 @@
 #include "core/store/layout.h"
 #include "core/store/store_impl.h"
 #include "core/sys/fs.h"
+
+#define EXPOSED "image-manifests"
 
 struct store_fs {
 	struct store base;
@@ -216,6 +219,21 @@ fs_publish(struct store *st, const char *name, const char *media_type,
 	return layout_publish(fs_of(st)->path, name, media_type, d, size, e);
 }
 
+static int
+fs_expose_manifest(struct store *st, const struct digest *d, struct err *e)
+{
+	AUTO(buf) struct buf link = BUF_INIT, target = BUF_INIT;
+	char hex[DIGEST_HEX_CAP];
+
+	digest_hex(d, hex);
+	buf_printf(&link, "%s/" EXPOSED "/%s", fs_of(st)->path, hex);
+	buf_printf(&target, "../" STORE_BLOBS "/%s", hex);
+	if (symlink(target.p, link.p) < 0 && errno != EEXIST)
+		return err_set_errno(e, ERR_SYSTEM, errno, "symlink %s",
+				     link.p);
+	return 0;
+}
+
 /* --- listing and removing */
 
 static int
@@ -258,6 +276,13 @@ fs_remove(struct store *st, const char *path, struct err *e)
 	AUTO(buf) struct buf full = BUF_INIT;
 
 	buf_printf(&full, "%s/%s", fs_of(st)->path, path);
+	if (unlink(full.p) < 0 && errno != ENOENT)
+		return err_set_errno(e, ERR_SYSTEM, errno, "unlink %s", full.p);
+	if (!str_has_prefix(path, STORE_BLOBS "/"))
+		return 0;
+	buf_clear(&full);
+	buf_printf(&full, "%s/" EXPOSED "%s", fs_of(st)->path,
+		   path + strlen(STORE_BLOBS));
 	if (unlink(full.p) < 0 && errno != ENOENT)
 		return err_set_errno(e, ERR_SYSTEM, errno, "unlink %s", full.p);
 	return 0;
@@ -367,6 +392,10 @@ make_layout(struct store_fs *s, struct err *e)
 	if (fs_mkdirs(path.p, 0755, e) < 0)
 		return -1;
 	buf_clear(&path);
+	buf_printf(&path, "%s/" EXPOSED, s->path);
+	if (fs_mkdirs(path.p, 0755, e) < 0)
+		return -1;
+	buf_clear(&path);
 	buf_printf(&path, "%s/oci-layout", s->path);
 	if (fs_stat_file(path.p, &found, NULL, e) < 0)
 		return -1;
@@ -407,6 +436,7 @@ static const struct store_ops fs_ops = {
 	.put_record = fs_put_record,
 	.get_record = fs_get_record,
 	.publish = fs_publish,
+	.expose_manifest = fs_expose_manifest,
 	.list = fs_list_dir,
 	.remove = fs_remove,
 	.check = fs_check,

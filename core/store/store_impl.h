@@ -34,6 +34,9 @@ struct store_ops {
 	int (*publish)(struct store *st, const char *name,
 		       const char *media_type, const struct digest *d,
 		       uint64_t size, struct err *e);
+	/* May be NULL. */
+	int (*expose_manifest)(struct store *st, const struct digest *d,
+			       struct err *e);
 	/*
 	 * Directly in a directory, "blobs/sha256" or one of records; item has
 	 * name (without the directory), size and modified.

@@ -330,6 +330,28 @@ test_layout(struct store *st, const char *path)
 	   "  and a damaged index is begun anew");
 }
 
+/* What the web server finds without asking. */
+static void
+test_exposed(struct store *st, const char *path)
+{
+	AUTO(buf) struct buf file = BUF_INIT, got = BUF_INIT;
+	char hex[DIGEST_HEX_CAP];
+	struct err e = ERR_INIT;
+	struct digest d;
+	struct stat gone;
+
+	ok(store_put(st, "{\"a\":1}", 7, &d, &e) == 0 &&
+		   store_expose_manifest(st, &d, &e) == 0 &&
+		   store_expose_manifest(st, &d, &e) == 0,
+	   "a manifest is exposed, and again");
+	digest_hex(&d, hex);
+	buf_printf(&file, "%s/image-manifests/%s", path, hex);
+	ok(fs_read_file(file.p, 99, &got, &e) == 0 && got.len == 7,
+	   "  and found by its digest");
+	ok(store_remove_blob(st, &d, &e) == 0 && lstat(file.p, &gone) < 0,
+	   "  until the blob is removed");
+}
+
 static int
 open_fs(const char *path, struct store **ret, struct err *e)
 {
@@ -387,6 +409,7 @@ test_filesystem(void)
 	test_large(fs, "filesystem");
 	test_damage(fs, path);
 	test_layout(fs, path);
+	test_exposed(fs, path);
 	test_crash(path);
 	store_free(fs);
 	err_clear(&e);
