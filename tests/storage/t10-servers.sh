@@ -3,15 +3,12 @@
 # The contract of storage against S3 servers that others wrote, where they can
 # be had:
 #
-#   versitygw    checks every signature. go install \
-#                github.com/versity/versitygw/cmd/versitygw@latest
-#                or VERSITYGW=its path
-#   moto_server  accepts any. pip install 'moto[server]'
+#   versitygw    checks every signature. From Go's module proxy, where Go is.
+#   moto_server  accepts any. From PyPI, into a directory of its own.
 #
 # For Google's storage no server is maintained that checks anything; the fakes
 # in tests/support, which check all, are run by the unit tests.
 alone=1 . "$(dirname "$0")/../e2e/lib.sh"
-PATH=$PATH:$HOME/go/bin
 test=$top/build/release/tests/test_store
 [ -x "$test" ] || skip_all "the unit tests are not built"
 bucket=firn-test pid=
@@ -33,8 +30,9 @@ contract() { # NAME PORT REGION
 		grep -A3 '^not ok' "$tmp/$1.tap" | sed 's/^/# /'
 }
 
-versitygw=${VERSITYGW:-versitygw}
-if have "$versitygw"; then
+go_tool=$top/tests/support/go-tool
+if versitygw=$("$go_tool" github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
+	2> "$tmp/why"); then
 	port=$(free_port)
 	mkdir -p "$tmp/data/$bucket"
 	"$versitygw" --access test-key --secret test-secret \
@@ -55,12 +53,23 @@ if have "$versitygw"; then
 	wait "$pid" 2>/dev/null
 	pid=
 else
-	skip versitygw "not installed"
+	skip versitygw "$(tail -n 1 "$tmp/why")"
 fi
 
-if have moto_server; then
+# Prints its path; it is kept for the next run.
+moto_server() {
+	local dir=${XDG_CACHE_HOME:-$HOME/.cache}/firn-tests/moto-1
+	if [ ! -e "$dir/complete" ]; then
+		rm -rf "$dir"
+		python3 -m venv "$dir" && "$dir/bin/pip" -q install \
+			--disable-pip-version-check 'moto[server]==5.2.1' &&
+			touch "$dir/complete" || return
+	fi >&2
+	echo "$dir/bin/moto_server"
+}
+if moto=$(moto_server 2> "$tmp/why"); then
 	port=$(free_port)
-	moto_server -H 127.0.0.1 -p "$port" > "$tmp/moto.log" 2>&1 &
+	"$moto" -H 127.0.0.1 -p "$port" > "$tmp/moto.log" 2>&1 &
 	pid=$!
 	if wait_for "http://127.0.0.1:$port/"; then
 		curl -sS -o /dev/null -X PUT -u test-key:test-secret \
@@ -71,6 +80,6 @@ if have moto_server; then
 		ok 1 "moto_server starts"
 	fi
 else
-	skip moto_server "not installed"
+	skip moto_server "$(tail -n 1 "$tmp/why")"
 fi
 finish
