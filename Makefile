@@ -84,7 +84,7 @@ CORE_SRC := \
 	core/attach.c \
 	core/build.c \
 	core/build_forms.c \
-	core/build_log.c \
+	core/build_tell.c \
 	core/build_resolve.c \
 	core/buildlog.c \
 	core/cache.c \

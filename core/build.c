@@ -423,7 +423,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	int r;
 
 	b.watch.cancel = job_cancel_flag(j);
-	b.watch.on_line = build_log_line;
+	b.watch.on_line = build_tell_line;
 	b.watch.ctx = &b;
 	b.attach = (struct attach){
 		.wanted = g->config->sbom,
@@ -432,7 +432,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		.arena = &b.arena,
 		.name = o->image.name,
 	};
-	build_log_start(&b);
+	build_tell_start(&b);
 	r = build_resolve(&b, e);
 	if (r == 0)
 		r = build_forms(&b, ret, e);
@@ -440,7 +440,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		r = publish(&b, ret, e);
 	stages_end(&b.stages);
 	*ret_stages = b.stages;
-	build_log_end(&b, ret, e);
+	build_tell_end(&b, ret, e);
 	*ret_layers = b.n_layers;
 	arena_release(&b.arena);
 	return r;

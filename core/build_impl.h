@@ -37,10 +37,10 @@ struct build {
 PRINTF(2, 3) void build_say(struct build *b, const char *fmt, ...);
 
 /* The build's page, from its start to its end; *e may gain where it is. */
-void build_log_start(struct build *b);
-void build_log_line(void *b, const char *line, size_t n);
-void build_log_end(struct build *b, const struct manifest_info *made,
-		   struct err *e);
+void build_tell_start(struct build *b);
+void build_tell_line(void *b, const char *line, size_t n);
+void build_tell_end(struct build *b, const struct manifest_info *made,
+		    struct err *e);
 
 /*
  * Which state of the package set does the order's tag mean? Into b->revision.

@@ -4,7 +4,6 @@
  * it. Both are remembered for the time to live, each by itself.
  */
 #include <string.h>
-#include <time.h>
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
@@ -15,14 +14,9 @@
 #include "core/nix.h"
 #include "core/resolve.h"
 #include "core/state.h"
+#include "core/sys/clock.h"
 #include "core/sys/fingerprint.h"
 #include "core/sys/log.h"
-
-static uint64_t
-now_s(void)
-{
-	return (uint64_t)time(NULL);
-}
 
 static struct resolve_options
 resolve_options_of(const struct build *b)
@@ -46,7 +40,8 @@ find_overlays(const struct builder *g, bool *ret_found, struct revision *ret,
 	struct digest key;
 
 	key_overlays(l->v, l->n, &key);
-	return state_get_revision(g->state, &key, now_s(), ret_found, ret, e);
+	return state_get_revision(g->state, &key, clock_wall_s(), ret_found,
+				  ret, e);
 }
 
 int
@@ -58,7 +53,8 @@ build_find_revision(const struct builder *g, const char *tag, bool *ret_found,
 
 	*ret = (struct revision){.time = 0};
 	key_revision(&g->config->source, tag, &key);
-	if (state_get_revision(g->state, &key, now_s(), ret_found, ret, e) < 0)
+	if (state_get_revision(g->state, &key, clock_wall_s(), ret_found, ret,
+			       e) < 0)
 		return -1;
 	if (!*ret_found || g->config->overlays.n == 0)
 		return 0;
@@ -100,7 +96,8 @@ resolve_overlays(struct build *b, struct err *e)
 			return err_wrap(e, "FIRN_OVERLAYS");
 		key_overlays(c->overlays.v, c->overlays.n, &key);
 		if (state_put_revision(b->g->state, &key, &r,
-				       now_s() + c->resolve_ttl_s, e) < 0)
+				       clock_wall_s() + c->resolve_ttl_s,
+				       e) < 0)
 			return -1;
 	}
 	memcpy(b->revision.overlays, r.id, sizeof(b->revision.overlays));
@@ -116,13 +113,14 @@ build_resolve(struct build *b, struct err *e)
 
 	stages_enter(&b->stages, STAGE_RESOLVE);
 	key_revision(&c->source, b->order->tag, &key);
-	if (state_get_revision(b->g->state, &key, now_s(), &found, &b->revision,
-			       e) < 0)
+	if (state_get_revision(b->g->state, &key, clock_wall_s(), &found,
+			       &b->revision, e) < 0)
 		return -1;
 	if (!found) {
 		if (resolve_source(b, &b->revision, e) < 0 ||
 		    state_put_revision(b->g->state, &key, &b->revision,
-				       now_s() + c->resolve_ttl_s, e) < 0)
+				       clock_wall_s() + c->resolve_ttl_s,
+				       e) < 0)
 			return -1;
 	}
 	return c->overlays.n > 0 ? resolve_overlays(b, e) : 0;

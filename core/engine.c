@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
@@ -23,6 +22,7 @@
 #include "core/stages.h"
 #include "core/state.h"
 #include "core/store/store.h"
+#include "core/sys/clock.h"
 #include "core/sys/log.h"
 #include "core/sys/proc.h"
 
@@ -83,15 +83,6 @@ order_free(void *p)
 	free(o);
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* Where the time went: for whoever wonders why a pull took so long. */
 static void
 count_stages(struct engine *g, const char *id, const struct stages *t)
@@ -129,7 +120,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 {
 	struct engine *g = ctx;
 	const struct order *o = payload;
-	uint64_t start = now_ms();
+	uint64_t start = clock_ms();
 	char digest[DIGEST_TEXT_CAP];
 	struct stages stages;
 	size_t layers = 0;
@@ -147,10 +138,10 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 		log_info("build.done", LOG_S("build", job_id(j)),
 			 LOG_S("image", o->image.name), LOG_S("digest", digest),
 			 LOG_N("layers", layers),
-			 LOG_N("ms", now_ms() - start));
+			 LOG_N("ms", clock_ms() - start));
 	} else {
 		atomic_fetch_add(&g->failed, 1);
-		log_failure(g, j, o, now_ms() - start, e);
+		log_failure(g, j, o, clock_ms() - start, e);
 	}
 	count_stages(g, job_id(j), &stages);
 	log_set_request(NULL);

@@ -3,10 +3,10 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/base/digest.h"
 #include "core/base/mem.h"
+#include "core/sys/clock.h"
 
 #define SLOTS 1024u
 
@@ -18,15 +18,6 @@ struct recent {
 		uint64_t until; /* 0: nothing is here */
 	} slots[SLOTS];
 };
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Digests are evenly spread by themselves. */
 static size_t
@@ -63,7 +54,8 @@ recent_has(struct recent *r, const struct digest *d)
 	if (!r)
 		return false;
 	(void)pthread_mutex_lock(&r->lock);
-	has = r->slots[i].until > now_ms() && digest_eq(&r->slots[i].digest, d);
+	has = r->slots[i].until > clock_ms() &&
+	      digest_eq(&r->slots[i].digest, d);
 	(void)pthread_mutex_unlock(&r->lock);
 	return has;
 }
@@ -77,6 +69,6 @@ recent_note(struct recent *r, const struct digest *d)
 		return;
 	(void)pthread_mutex_lock(&r->lock);
 	r->slots[i].digest = *d;
-	r->slots[i].until = now_ms() + r->ms;
+	r->slots[i].until = clock_ms() + r->ms;
 	(void)pthread_mutex_unlock(&r->lock);
 }

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/stages.h"
 
-#include <time.h>
-
-static uint64_t
-now_us(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
+#include "core/sys/clock.h"
 
 const char *
 stage_name(enum stage s)
@@ -35,7 +26,7 @@ leave(struct stages *t, uint64_t now)
 void
 stages_enter(struct stages *t, enum stage s)
 {
-	uint64_t now = now_us();
+	uint64_t now = clock_us();
 
 	leave(t, now);
 	t->since = now;
@@ -45,6 +36,6 @@ stages_enter(struct stages *t, enum stage s)
 void
 stages_end(struct stages *t)
 {
-	leave(t, now_us());
+	leave(t, clock_us());
 	t->since = 0;
 }

@@ -14,6 +14,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/base/vec.h"
+#include "core/sys/clock.h"
 #include "core/sys/fs.h"
 
 #define HEADERS_MAX 65536u
@@ -171,15 +172,6 @@ on_read(char *to, size_t size, size_t n, void *arg)
 	return (size_t)got;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /*
  * Once a second at least. libcurl's own limit of speed is of little use: it
  * looks at a mean of some seconds.
@@ -192,9 +184,9 @@ on_progress(void *arg, curl_off_t total_down UNUSED, curl_off_t down,
 
 	if (down + up != c->moved) {
 		c->moved = down + up;
-		c->moved_at = now_ms();
+		c->moved_at = clock_ms();
 	}
-	c->stalled = now_ms() - c->moved_at >= c->stall_timeout_ms;
+	c->stalled = clock_ms() - c->moved_at >= c->stall_timeout_ms;
 	return c->stalled ? 1 : 0;
 }
 
@@ -329,7 +321,7 @@ http_do(struct http *h, const struct http_request *r, struct http_answer *a,
 		.a = a,
 		.stall_timeout_ms = r->stall_timeout_ms ? r->stall_timeout_ms
 							: h->stall_timeout_ms,
-		.moved_at = now_ms(),
+		.moved_at = clock_ms(),
 	};
 	struct curl_slist *headers = make_headers(r);
 	CURL *c = take_handle(h);

@@ -10,10 +10,10 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "core/sys/clock.h"
 #include "core/sys/fs.h"
 
 #define LINE_MAX_BYTES 65536u
@@ -33,15 +33,6 @@ struct run {
 	bool killed;
 	bool exited;
 };
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Have a descriptor under the number to, open across an exec. */
 static int
@@ -224,7 +215,7 @@ stop_group(struct run *r, uint64_t now)
 static void
 check_bounds(struct run *r)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	if (r->o->timeout_ms && now - r->start_ms >= r->o->timeout_ms)
 		r->res->timed_out = !r->res->cancelled;
@@ -265,10 +256,10 @@ watch(struct run *r, struct err *e)
 			 */
 			r->exited = true;
 			(void)kill(-r->pid, SIGTERM);
-			r->term_ms = r->term_ms ? r->term_ms : now_ms();
+			r->term_ms = r->term_ms ? r->term_ms : clock_ms();
 		}
 		if (r->exited && !r->killed)
-			stop_group(r, now_ms());
+			stop_group(r, clock_ms());
 	}
 	return 0;
 }
@@ -313,7 +304,7 @@ proc_run(const struct proc_opts *o, struct proc_result *ret, struct err *e)
 
 		if (o->max_cpu_s)
 			(void)prlimit(r.pid, RLIMIT_CPU, &cpu, NULL);
-		r.start_ms = now_ms();
+		r.start_ms = clock_ms();
 		r.pidfd = (int)syscall(SYS_pidfd_open, r.pid, 0);
 		if (r.pidfd < 0)
 			failed = err_set_errno(e, ERR_SYSTEM, errno,

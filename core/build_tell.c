@@ -13,36 +13,28 @@
 #include "core/jobs.h"
 #include "core/model/image.h"
 #include "core/nix.h"
+#include "core/sys/clock.h"
 #include "core/sys/log.h"
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* "12.3 s", since the build began. */
 static void
 add_elapsed(const struct build *b, struct buf *to)
 {
-	uint64_t ms = now_ms() - b->start_ms;
+	uint64_t ms = clock_ms() - b->start_ms;
 
 	buf_printf(to, "%" PRIu64 ".%u s", ms / 1000,
 		   (unsigned)(ms % 1000 / 100));
 }
 
 void
-build_log_start(struct build *b)
+build_tell_start(struct build *b)
 {
 	const struct order *o = b->order;
 	time_t now = time(NULL);
 	char when[32] = "";
 	struct tm tm;
 
-	b->start_ms = now_ms();
+	b->start_ms = clock_ms();
 	if (!b->g->logs)
 		return;
 	if (gmtime_r(&now, &tm))
@@ -72,7 +64,7 @@ build_say(struct build *b, const char *fmt, ...)
 }
 
 void
-build_log_line(void *ctx, const char *line, size_t n)
+build_tell_line(void *ctx, const char *line, size_t n)
 {
 	AUTO(buf) struct buf text = BUF_INIT, shown = BUF_INIT;
 	struct build *b = ctx;
@@ -117,7 +109,7 @@ shown_message(const struct err *e)
 }
 
 void
-build_log_end(struct build *b, const struct manifest_info *made, struct err *e)
+build_tell_end(struct build *b, const struct manifest_info *made, struct err *e)
 {
 	const char *url = b->g->config->public_url;
 	AUTO(buf) struct buf at = BUF_INIT;
