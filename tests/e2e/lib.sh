@@ -153,6 +153,29 @@ C
 	return 1
 }
 
+# The offline set at $tmp/set, in a repository (see git_set), with one package
+# more, whose contents are in the file $tmp/set/word.
+word_set() {
+	cp -r "$top/tests/pkgs" "$tmp/set"
+	mv "$tmp/set/default.nix" "$tmp/set/base.nix"
+	cat > "$tmp/set/default.nix" <<-'END'
+		args: import ./base.nix (args // {
+		  overlays = (args.overlays or [ ]) ++ [
+		    (final: prev: {
+		      word = prev.stdenv.mkDerivation {
+		        name = "word";
+		        PATH = "${prev.stdenv.tools}/bin";
+		        args = [ "-euc" "echo ${builtins.readFile ./word} >$out" ];
+		      };
+		    })
+		  ];
+		})
+	END
+	echo one > "$tmp/set/word"
+	git_set init -q -b trunk
+}
+git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
+
 registry_start() {
 	export VAR=${VAR:-$tmp/var} PORT=${PORT:-$(free_port)}
 	# The offline set, unless there is another source.

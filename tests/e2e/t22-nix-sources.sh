@@ -11,23 +11,7 @@ printf 'substituters =\n' > "$tmp/conf/nix.conf"
 export NIX_CONF_DIR=$tmp/conf
 unset PKGS
 
-# The offline set with one package more, whose contents are in a file.
-cp -r "$top/tests/pkgs" "$tmp/set"
-mv "$tmp/set/default.nix" "$tmp/set/base.nix"
-cat > "$tmp/set/default.nix" <<-'END'
-	args:
-	import ./base.nix (args // {
-	  overlays = (args.overlays or [ ]) ++ [
-	    (final: prev: {
-	      word = prev.stdenv.mkDerivation {
-	        name = "word";
-	        PATH = "${prev.stdenv.tools}/bin";
-	        args = [ "-euc" "echo ${builtins.readFile ./word} >$out" ];
-	      };
-	    })
-	  ];
-	})
-END
+word_set
 cat > "$tmp/set/flake.nix" <<-'END'
 	{
 	  outputs = { self }: {
@@ -35,10 +19,7 @@ cat > "$tmp/set/flake.nix" <<-'END'
 	  };
 	}
 END
-echo one > "$tmp/set/word"
 
-git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
-git_set init -q -b trunk
 git_set add -A -f
 GIT_COMMITTER_DATE='1000000000 +0000' git_set commit -qm one
 git clone -q --bare "$tmp/set" "$tmp/set.git"

@@ -11,24 +11,7 @@ mkdir -p "$tmp/conf" "$tmp/www/git" "$tmp/www/dumb" "$tmp/www/channels" \
 printf 'substituters =\n' > "$tmp/conf/nix.conf"
 export NIX_CONF_DIR=$tmp/conf
 unset PKGS
-cp -r "$top/tests/pkgs" "$tmp/set"
-mv "$tmp/set/default.nix" "$tmp/set/base.nix"
-cat > "$tmp/set/default.nix" <<-'END'
-	args: import ./base.nix (args // {
-	  overlays = (args.overlays or [ ]) ++ [
-	    (final: prev: {
-	      word = prev.stdenv.mkDerivation {
-	        name = "word";
-	        PATH = "${prev.stdenv.tools}/bin";
-	        args = [ "-euc" "echo ${builtins.readFile ./word} >$out" ];
-	      };
-	    })
-	  ];
-	})
-END
-echo one > "$tmp/set/word"
-git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
-git_set init -q -b trunk
+word_set
 git_set add -A -f
 git_set commit -qm one
 git clone -q --bare "$tmp/set" "$tmp/www/git/set.git"

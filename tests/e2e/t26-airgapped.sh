@@ -21,7 +21,6 @@ printf '%s\n' 'substituters =' 'build-users-group =' > "$tmp/conf/nix.conf"
 
 # --- on a machine that has the packages: a set, and a cache of some of it
 cp -r "$top/tests/pkgs" "$tmp/set"
-git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
 git_set init -q -b trunk
 git_set add -A -f
 git_set commit -qm set
