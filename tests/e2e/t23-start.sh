@@ -38,6 +38,7 @@ is "$(run FIRN_LISTEN="unix:$tmp/s" FIRN_ELEPHANT=1)" 2 "an unknown setting"
 one_line FIRN_ELEPHANT "  is named"
 
 start() { # NAME=VALUE...
+	: > "$tmp/log" # here: what the last one said is not to be read again
 	env -i PATH="$PATH" FIRN_PKGS_PATH="$PKGS" FIRN_NIX_DIR="$top/nix" \
 		FIRN_STORAGE_PATH="$tmp/storage" "$@" \
 		"$PROGRAM" < /dev/null > /dev/null 2> "$tmp/log" &
