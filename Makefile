@@ -147,6 +147,7 @@ FIRN_SRC := \
 	deploy/firn/explain.c \
 	deploy/firn/main.c \
 	deploy/firn/options.c \
+	deploy/firn/output.c \
 	deploy/firn/pack.c \
 	deploy/firn/popcount.c
 

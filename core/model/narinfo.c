@@ -6,6 +6,7 @@
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/base/strmap.h"
 #include "core/model/graph.h"
 
 /* The value of "KEY: value"; false when the line has another key. */
@@ -27,6 +28,7 @@ value_of(struct str line, const char *key, struct str *ret)
 static int
 add_refs(struct arena *a, struct str list, struct narinfo *to, struct err *e)
 {
+	AUTO(strmap) struct strmap seen = STRMAP_INIT;
 	const char **v = arena_alloc(a, list.n / 2 + 1, sizeof(*v));
 	struct str one;
 
@@ -38,7 +40,8 @@ add_refs(struct arena *a, struct str list, struct narinfo *to, struct err *e)
 			return err_set(e, ERR_INVALID,
 				       "narinfo: a reference is not the name "
 				       "of a store path");
-		if (strcmp(v[to->n_refs], to->path) != 0)
+		if (strcmp(v[to->n_refs], to->path) != 0 &&
+		    !strmap_put(&seen, v[to->n_refs], 0, NULL))
 			to->n_refs++;
 	}
 	to->refs = v;

@@ -4,6 +4,7 @@
 
 #include "core/base/attr.h"
 #include "deploy/firn/cmd.h"
+#include "deploy/firn/output.h"
 
 static const struct {
 	const char *name;
@@ -27,21 +28,9 @@ print_usage(FILE *to)
 	      to);
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
-	if (argc < 2) {
-		print_usage(stderr);
-		return CMD_USAGE;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		print_usage(stdout);
-		return CMD_OK;
-	}
-	if (strcmp(argv[1], "--version") == 0) {
-		puts("firn " FIRN_VERSION);
-		return CMD_OK;
-	}
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		char name[32];
 
@@ -54,4 +43,25 @@ main(int argc, char **argv)
 	fprintf(stderr, "firn: there is no command %s\n\n", argv[1]);
 	print_usage(stderr);
 	return CMD_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	int status = CMD_OK;
+
+	output_keep_standard();
+	if (argc < 2) {
+		print_usage(stderr);
+		return CMD_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		print_usage(stdout);
+	else if (strcmp(argv[1], "--version") == 0)
+		puts("firn " FIRN_VERSION);
+	else
+		status = run(argc, argv);
+	if (!output_is_written() && status == CMD_OK)
+		status = CMD_FAILED;
+	return status;
 }

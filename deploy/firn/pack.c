@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/base/buf.h"
 #include "core/base/digest.h"
 #include "core/base/err.h"
 #include "core/base/json.h"
-#include "core/base/mem.h"
 #include "core/base/sink.h"
 #include "core/pack/members.h"
 #include "core/pack/pack.h"
-#include "core/sys/fs.h"
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
 #include "deploy/firn/options.h"
+#include "deploy/firn/output.h"
 
 #define THREADS_MAX 256u
 
@@ -49,103 +44,6 @@ struct options {
 	const char *members; /* NULL: none */
 	uint64_t members_mib;
 };
-
-/* Where the layer goes: a file without a name until it is whole. */
-struct file_sink {
-	struct sink base;
-	int fd;
-	struct buf dir;
-	struct buf temp; /* its name, where it has to have one */
-};
-
-static int
-file_write(struct sink *s, const void *p, size_t n, struct err *e)
-{
-	struct file_sink *f = (struct file_sink *)s;
-
-	return f->fd < 0 ? 0 : fs_write_all(f->fd, p, n, e);
-}
-
-static int
-file_finish(struct sink *s, struct err *e)
-{
-	struct file_sink *f = (struct file_sink *)s;
-
-	return f->fd < 0 ? 0 : fs_sync(f->fd, "the layer", e);
-}
-
-static void
-file_free(struct sink *s)
-{
-	struct file_sink *f = (struct file_sink *)s;
-
-	if (f->fd >= 0)
-		(void)close(f->fd);
-	if (f->temp.len > 0)
-		(void)unlink(f->temp.p);
-	buf_release(&f->temp);
-	buf_release(&f->dir);
-	free(f);
-}
-
-static const struct sink_ops file_ops = {
-	.write = file_write,
-	.finish = file_finish,
-	.free = file_free,
-};
-
-/* A process that is killed leaves nothing, where the filesystem can do it. */
-static int
-file_new(const char *output, struct file_sink **ret, struct err *e)
-{
-	struct file_sink *f = xcalloc(1, sizeof(*f));
-	const char *slash = output ? strrchr(output, '/') : NULL;
-
-	f->base.ops = &file_ops;
-	f->fd = -1;
-	buf_init(&f->dir);
-	buf_init(&f->temp);
-	*ret = f;
-	if (!output)
-		return 0;
-	if (slash)
-		buf_add(&f->dir, output, (size_t)(slash - output) + 1);
-	else
-		buf_adds(&f->dir, "./");
-	f->fd = open(f->dir.p, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-	if (f->fd >= 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != EISDIR)
-		return err_set_errno(e, ERR_SYSTEM, errno,
-				     "create a file in %s", f->dir.p);
-	return fs_create_temp(f->dir.p, &f->temp, &f->fd, e);
-}
-
-/* Give the finished file its name, over one that is there. */
-static int
-file_commit(struct file_sink *f, const char *output, struct err *e)
-{
-	char hex[33], from[64];
-
-	if (!output)
-		return 0;
-	if (f->temp.len == 0) {
-		fs_random_hex(hex);
-		buf_printf(&f->temp, "%s%s", f->dir.p, hex);
-		(void)snprintf(from, sizeof(from), "/proc/self/fd/%d", f->fd);
-		if (linkat(AT_FDCWD, from, AT_FDCWD, f->temp.p,
-			   AT_SYMLINK_FOLLOW) < 0) {
-			buf_clear(&f->temp);
-			return err_set_errno(e, ERR_SYSTEM, errno, "link %s",
-					     output);
-		}
-	}
-	if (fchmod(f->fd, 0644) < 0 || rename(f->temp.p, output) < 0)
-		return err_set_errno(e, ERR_SYSTEM, errno, "rename to %s",
-				     output);
-	buf_clear(&f->temp);
-	return fs_sync_dir(f->dir.p, e);
-}
 
 static unsigned
 count_cores(void)
@@ -187,7 +85,6 @@ pack(const struct options *o, char **paths, size_t n, struct err *e)
 {
 	AUTO(sink) struct sink *out = NULL;
 	AUTO(members) struct members *members = NULL;
-	struct file_sink *file;
 	struct pack_pool *pool;
 	struct layer l;
 	int r;
@@ -196,9 +93,7 @@ pack(const struct options *o, char **paths, size_t n, struct err *e)
 	if (o->members &&
 	    members_open(o->members, o->members_mib << 20, &members, e) < 0)
 		return -1;
-	r = file_new(o->output, &file, e);
-	out = &file->base;
-	if (r < 0)
+	if (output_open(o->output, &out, e) < 0)
 		return -1;
 	pool = pack_pool_new((unsigned)o->threads);
 	pack_pool_use_members(pool, members);
@@ -211,7 +106,7 @@ pack(const struct options *o, char **paths, size_t n, struct err *e)
 		       },
 		       out, &l, e);
 	pack_pool_free(pool);
-	if (r < 0 || file_commit(file, o->output, e) < 0)
+	if (r < 0 || output_commit(out, e) < 0)
 		return -1;
 	print_layer(&l);
 	return 0;

@@ -13,6 +13,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/base/sink.h"
 #include "core/base/strmap.h"
 #include "core/base/vec.h"
 #include "core/config.h"
@@ -26,6 +27,7 @@
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
 #include "deploy/firn/options.h"
+#include "deploy/firn/output.h"
 
 #define MAX_THREADS 128u
 #define MAX_PATHS 2000000u
@@ -62,6 +64,9 @@ static const char usage[] =
 	"  -o, --output FILE      write there, whole or not at all\n"
 	"  -h, --help             this\n";
 
+/* The first line of --work's file. */
+static const char journal_header[] = "firn popcount 1\n";
+
 struct options {
 	const char *cache;
 	const char *store_paths;
@@ -80,7 +85,8 @@ struct count {
 	struct {
 		VEC(const char *); /* HASH-NAME */
 	} paths;
-	bool *done; /* by path: in the journal already */
+	struct strmap index; /* of paths, by hash */
+	bool *done;          /* by path: in the journal already */
 	struct popularity *counts;
 	int journal; /* -1: none */
 	size_t fetched, known, absent;
@@ -92,6 +98,19 @@ struct count {
 };
 
 /* --- the list of store paths */
+
+/* Once, whatever the list says. */
+static void
+add_base(struct count *c, const char *base)
+{
+	const char *hash = arena_strndup(&c->arena, base, HASH_LEN);
+	size_t at;
+
+	if (strmap_get(&c->index, hash, &at))
+		return;
+	(void)strmap_put(&c->index, hash, c->paths.n, NULL);
+	vec_push(&c->paths, base);
+}
 
 static int
 add_path(struct count *c, struct str line, struct err *e)
@@ -112,7 +131,7 @@ add_path(struct count *c, struct str line, struct err *e)
 	if (c->paths.n == MAX_PATHS)
 		return err_set(e, ERR_INVALID, "more than %u store paths",
 			       MAX_PATHS);
-	vec_push(&c->paths, s);
+	add_base(c, s);
 	return 0;
 }
 
@@ -178,8 +197,8 @@ list_directory(struct count *c, const char *dir, struct err *e)
 	for (size_t i = 0; i < names.n; i++)
 		if (strlen(names.v[i]) == HASH_LEN + strlen(".narinfo") &&
 		    str_has_suffix(names.v[i], ".narinfo"))
-			vec_push(&c->paths, arena_strndup(&c->arena, names.v[i],
-							  HASH_LEN));
+			add_base(c, arena_strndup(&c->arena, names.v[i],
+						  HASH_LEN));
 	fs_names_free(&names);
 	return 0;
 }
@@ -226,7 +245,7 @@ remember(const struct count *c, const struct narinfo *info, struct err *e)
 }
 
 static void
-recall_line(struct count *c, const struct strmap *index, struct str line)
+recall_line(struct count *c, struct str line)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	char hash[HASH_LEN + 1] = "";
@@ -236,7 +255,7 @@ recall_line(struct count *c, const struct strmap *index, struct str line)
 	if (line.n < sizeof(hash))
 		return;
 	memcpy(hash, line.p, sizeof(hash) - 1);
-	if (!strmap_get(index, hash, &i) || c->done[i])
+	if (!strmap_get(&c->index, hash, &i) || c->done[i])
 		return;
 	c->done[i] = true;
 	c->known++;
@@ -249,38 +268,53 @@ recall_line(struct count *c, const struct strmap *index, struct str line)
 	}
 }
 
-/* Take up an earlier run's journal; a line that it could not end is cut. */
+/*
+ * The part of an earlier run's journal that is whole: a line that it could not
+ * end is left out. A file that is something else is not touched.
+ */
 static int
-recall(struct count *c, struct err *e)
+read_journal(const char *path, struct buf *text, struct err *e)
 {
-	AUTO(strmap) struct strmap index = STRMAP_INIT;
-	AUTO(buf) struct buf text = BUF_INIT;
-	struct str rest, line;
 	const char *end;
 
-	c->done = xcalloc(c->paths.n + 1, sizeof(*c->done));
-	if (!c->o->work)
-		return 0;
-	if (fs_read_file(c->o->work, MAX_JOURNAL, &text, e) < 0) {
+	if (fs_read_file(path, MAX_JOURNAL, text, e) < 0) {
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
 	}
-	end = text.len > 0 ? memrchr(text.p, '\n', text.len) : NULL;
-	buf_truncate(&text, end ? (size_t)(end - text.p) + 1 : 0);
-	for (size_t i = 0; i < c->paths.n; i++)
-		(void)strmap_put(
-			&index,
-			arena_strndup(&c->arena, c->paths.v[i], HASH_LEN), i,
-			NULL);
+	if (text->len == 0)
+		return 0;
+	if (!str_has_prefix(text->p, journal_header))
+		return err_set(e, ERR_INVALID,
+			       "%s is there and not of firn popcount --work",
+			       path);
+	end = memrchr(text->p, '\n', text->len);
+	buf_truncate(text, (size_t)(end - text->p) + 1);
+	return 0;
+}
+
+static int
+recall(struct count *c, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct str rest, line;
+
+	c->done = xcalloc(c->paths.n + 1, sizeof(*c->done));
+	if (!c->o->work)
+		return 0;
+	if (read_journal(c->o->work, &text, e) < 0)
+		return -1;
 	rest = (struct str){.p = text.p, .n = text.len};
+	(void)str_cut(&rest, '\n', &line);
 	while (str_cut(&rest, '\n', &line))
-		recall_line(c, &index, line);
+		recall_line(c, line);
 	c->journal = open(c->o->work, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
 			  0644);
 	if (c->journal < 0 || ftruncate(c->journal, (off_t)text.len) < 0)
 		return err_set_errno(e, ERR_SYSTEM, errno, "%s", c->o->work);
-	return 0;
+	return text.len > 0 ? 0
+			    : fs_write_all(c->journal, journal_header,
+					   strlen(journal_header), e);
 }
 
 static int
@@ -378,6 +412,10 @@ count_cache(const struct options *o, struct popularity *to, struct err *e)
 		r = recall(&c, e);
 	if (r == 0)
 		r = fetch_all(&c, e);
+	if (r == 0 && c.fetched + c.known == 0)
+		r = err_set(e, ERR_NOT_FOUND,
+			    "the cache has none of the %zu store paths",
+			    c.paths.n);
 	if (r == 0)
 		(void)fprintf(stderr,
 			      "firn: %zu store paths fetched, %zu remembered, "
@@ -387,6 +425,7 @@ count_cache(const struct options *o, struct popularity *to, struct err *e)
 		(void)close(c.journal);
 	(void)pthread_mutex_destroy(&c.lock);
 	vec_release(&c.paths);
+	strmap_release(&c.index);
 	free(c.done);
 	arena_release(&c.arena);
 	http_free(c.http);
@@ -439,7 +478,11 @@ count_learnt(struct popularity *to, struct err *e)
 
 	if (config_read(env, &config, e) < 0)
 		return -1;
-	r = state_open(config->state_path, &state, e);
+	/* A registry that has built something has one. */
+	r = access(config->state_path, R_OK) < 0
+		    ? err_set_errno(e, ERR_NOT_FOUND, errno,
+				    "FIRN_STATE_PATH: %s", config->state_path)
+		    : state_open(config->state_path, &state, e);
 	if (r == 0) {
 		r = state_get_usage(state, to, e);
 		state_free(state);
@@ -460,15 +503,20 @@ static int
 popcount(const struct options *o, struct err *e)
 {
 	AUTO(popularity) struct popularity *counts = popularity_new();
+	AUTO(sink) struct sink *out = NULL;
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (count(o, counts, e) < 0)
+	/* First, as counting takes long. */
+	if (output_open(o->output, &out, e) < 0 || count(o, counts, e) < 0)
 		return -1;
 	popularity_write_json(counts, 2, &text);
-	if (o->output)
-		return fs_write_atomic(o->output, text.p, text.len, e);
-	(void)fputs(text.p, stdout);
-	return 0;
+	if (!o->output) {
+		(void)fputs(text.p, stdout);
+		return 0;
+	}
+	if (sink_write(out, text.p, text.len, e) < 0 || sink_finish(out, e) < 0)
+		return -1;
+	return output_commit(out, e);
 }
 
 static bool

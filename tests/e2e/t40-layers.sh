@@ -94,7 +94,7 @@ like "$(cat "$tmp/err")" '3 store paths fetched, 0 remembered, 1 not in' \
 	"what the cache does not have is told"
 
 # an interruption: one line is whole, the next one is torn
-{ grep "^$b" "$tmp/work"; printf '%s %s' $a ${b:0:9}; } > "$tmp/torn"
+{ grep -e "^firn" -e "^$b" "$tmp/work"; printf '%s %s' $a ${b:0:9}; } > "$tmp/torn"
 is "$("$firn" popcount --cache "$url" -w "$tmp/torn" 2> "$tmp/err")" "$want" \
 	"a run that was interrupted goes on"
 like "$(cat "$tmp/err")" '2 store paths fetched, 1 remembered' \
@@ -108,4 +108,33 @@ is $? 1 "no server: it fails"
 ok $? "without telling the password"
 "$firn" popcount > "$tmp/out" 2>&1
 is $? 2 "nothing to count is wrong usage"
+
+printf 'something else, without an end' > "$tmp/mine"
+cp "$tmp/mine" "$tmp/mine.was"
+why=$("$firn" popcount --cache "file://$cache" -w "$tmp/mine" 2>&1)
+is $? 1 "--work with somebody's file fails"
+like "$why" 'mine is there and not of firn popcount' "  and says why"
+cmp -s "$tmp/mine" "$tmp/mine.was"
+ok $? "  and leaves it alone"
+
+printf '/nix/store/%s\n' $a $a $b $c $a > "$tmp/twice"
+is "$("$firn" popcount --cache "file://$cache" -s "file://$tmp/twice" \
+	2> "$tmp/err")" "$want" "what is listed twice counts once"
+narinfo $a $b $c $c $c
+is "$("$firn" popcount --cache "file://$cache" 2> "$tmp/err")" "$want" \
+	"and what is referred to twice"
+
+mkdir "$tmp/empty"
+echo '{"libc-3":2}' > "$tmp/good"
+why=$("$firn" popcount --cache "file://$tmp/empty" -s "file://$tmp/twice" \
+	-o "$tmp/good" 2>&1)
+is $? 1 "a cache that has nothing of the list fails"
+like "$why" 'has none of the 3 store paths' "  and says so"
+is "$(cat "$tmp/good")" '{"libc-3":2}' "  and what was counted before stays"
+why=$(FIRN_STATE_PATH=$tmp/mistyped FIRN_PKGS_PATH=$tmp \
+	FIRN_STORAGE_PATH=$tmp/mistyped "$firn" popcount --learnt 2>&1)
+is $? 1 "--learnt without a state fails"
+like "$why" 'FIRN_STATE_PATH' "  and says which"
+! [ -e "$tmp/mistyped" ]
+ok $? "  and makes none"
 finish
