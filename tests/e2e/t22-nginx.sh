@@ -131,20 +131,49 @@ is "$(raw "GET /v2/ HTTP/1.0\r\n\r\n")" 200 "HTTP/1.0 still works"
 is "$(http -H 'Host: evil.example' "$url/v2/wait-1/manifests/latest")" 200 \
 	"a host that isn't ours"
 
-# A reader who takes a byte a second holds up nobody else.
-python3 - "$PORT" "$manifest" <<'P'
-import socket, subprocess, sys
+# Readers who take next to nothing, of answers that are long: small windows and
+# segments, so that little of an answer is under way.
+slowly() { # PATH [HEADER [TIMES]]: the status of /v2/ while 40 read slowly
+	python3 - "$PORT" "$1" "${2:-X: y}" "${3:-1}" "$url/v2/" <<'P'
+import socket, subprocess, sys, time
+port, path, header, times, other = sys.argv[1:]
+request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode()
+def begun(s):
+    try:
+        return s.recv(12, socket.MSG_DONTWAIT) == b"HTTP/1.1 200"
+    except BlockingIOError:
+        return False
 slow = []
-for _ in range(100):
+for _ in range(40):
     s = socket.socket()
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-    s.connect(("127.0.0.1", int(sys.argv[1])))
-    s.sendall(b"GET /v2/hello/manifests/latest HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    s.connect(("127.0.0.1", int(port)))
+    s.sendall(request * int(times))
     slow.append(s)
-sys.exit(subprocess.call(["curl", "-fsS", "-m", "5", "-o", "/dev/null",
-    sys.argv[2]]))
+until = time.monotonic() + 5
+waiting = slow
+while waiting and time.monotonic() < until:
+    waiting = [s for s in waiting if not begun(s)]
+    time.sleep(0.1)
+if waiting:
+    print(len(waiting), "without an answer, ", end="", flush=True)
+subprocess.call(["curl", "-sS", "-m", "5", "-o", "/dev/null",
+    "-w", "%{http_code}", other])
 P
-ok $? "a hundred clients that don't read hold nobody up"
+}
+docker='Accept: application/vnd.docker.distribution.manifest.v2+json'
+long=/builds/0123456789abcdef0123456789abcded
+is "$(http "$url$long")" 200 "a long log"
+[ "$(stat -c %s "$tmp/body")" -gt 900000 ]
+ok $? "  of about a megabyte"
+is "$(slowly $long)" 200 "who reads it slowly holds nobody up"
+is "$(slowly /v2/large/manifests/latest)" 200 \
+	"nor who so reads a long manifest"
+is "$(slowly /v2/large/manifests/latest "$docker")" 200 \
+	"  that nginx does not keep"
+is "$(slowly /v2/hello/manifests/latest "$docker" 50)" 200 \
+	"  or a short one fifty times"
 
 # The example server, with the lines that it asks to change.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \

@@ -7,13 +7,16 @@
  *	never       is built for ever
  *	broken, refused, missing, slow, cloud, disk
  *	            the build ends with ERR_BUILD, _DENIED, _NOT_FOUND,
- *_TIMEOUT, _UPSTREAM, _SYSTEM other       is there
+ *	            _TIMEOUT, _UPSTREAM, _SYSTEM
+ *	large       is there, with a manifest of a megabyte
+ *	others      are there
  *
  * The tag is "latest"; others are ERR_NOT_FOUND. Jobs and storage are real. Of
  * all manifests only the one whose digest is that of the word "subject" has
  * something attached: an artifact of the type "a/b", and one of "c/d+e". Of
  * builds there are 0123456789abcdef0123456789abcdef, which runs, and others
- * that end in another digit, which have ended.
+ * that end in another digit, which have ended; the one with "d" said a
+ * megabyte.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -35,6 +38,7 @@
 #include "core/store/store.h"
 
 #define LAYER_BYTES 100000u
+#define MEGABYTE 1000000u
 
 struct fake_image {
 	char *name;
@@ -100,6 +104,13 @@ is_failure(const char *name, size_t *ret)
 	return false;
 }
 
+static void
+fill(struct buf *to)
+{
+	while (to->len < MEGABYTE)
+		buf_adds(to, "                                              \n");
+}
+
 /* A manifest that only this name has, over the one layer of all images. */
 static int
 put_manifest(struct engine *g, const char *name, struct manifest_info *ret,
@@ -119,6 +130,8 @@ put_manifest(struct engine *g, const char *name, struct manifest_info *ret,
 		   "\"name\":\"%s\"}}",
 		   config, (unsigned long long)g->config_size, layer,
 		   LAYER_BYTES, name);
+	if (strcmp(last_package(name), "large") == 0)
+		fill(&text);
 	ret->media_type = MEDIA_TYPE_MANIFEST;
 	ret->size = text.len;
 	return store_put(g->store, text.p, text.len, &ret->digest, e);
@@ -326,6 +339,8 @@ engine_read_log(struct engine *g UNUSED, const char *id, struct buf *to,
 		return err_set(e, ERR_NOT_FOUND, "no such build");
 	*ret_running = id[31] == 'f';
 	buf_adds(to, "== a build\n<script>alert(1)</script>\n");
+	if (id[31] == 'd')
+		fill(to);
 	return 0;
 }
 
