@@ -51,7 +51,8 @@ struct nix_options {
 	 * Attribute paths, or patterns of them as fnmatch(3) reads them,
 	 * without regard to case; each stands for what is below it too. With
 	 * an allow list, nothing else is served but what every image has
-	 * (cacert, iana-etc). What is denied is denied.
+	 * (cacert, iana-etc); a package there stands for its outputs only.
+	 * What is denied is denied, under any name that the package has.
 	 */
 	const char *const *allow;
 	size_t n_allow;

@@ -6,6 +6,7 @@
 #              locked flake when the kind is "flake"
 #   system     "x86_64-linux"
 #   paths      [ [ "xorg" "xev" ] ... ]: names are data, never source text
+#   denied     the same: packages that are not served under any name
 #   wantNames  whether to list the attribute names of the set
 #   config     what the package set is given as its configuration
 #   overlays   files with overlays, by path
@@ -16,10 +17,10 @@
 { request }:
 let
   inherit (builtins)
-    attrNames concatMap deepSeq elem elemAt filter fromJSON functionArgs
+    any attrNames concatMap deepSeq elem elemAt filter fromJSON functionArgs
     genList head intersectAttrs isAttrs isFunction isList isString length
-    listToAttrs map match replaceStrings seq stringLength substring tail
-    toString trace tryEval typeOf unsafeDiscardStringContext;
+    listToAttrs map match parseDrvName replaceStrings seq stringLength
+    substring tail toString trace tryEval typeOf unsafeDiscardStringContext;
 
   asked = fromJSON request;
   mark = what: trace "firn: ${what}";
@@ -68,20 +69,26 @@ let
     else if match "[0-9].*" name != null && set ? "_${name}" then [ "_${name}" ]
     else filter (n: lower n == lower name) (attrNames set);
 
-  walk = at: parent: value: path:
+  hasOutput = value: name: isPackage value && elem name (value.outputs or [ ]);
+
+  # below: of the packages on the way, how deep the last one is whose insides
+  # were looked into; its outputs are no insides. 0: none.
+  walk = at: parent: below: value: path:
     let
       name = head path;
       found = spellings (length at) value name;
       next = head found;
+      within = at != [ ] && isPackage value && !hasOutput value next;
     in
-    if path == [ ] then { inherit at parent value; }
+    if path == [ ] then { inherit at parent below value; }
     else if !isAttrs value then {
       inherit at;
       missing = name;
       kind = typeOf value;
     }
     else if length found == 1 then
-      walk (at ++ [ next ]) value value.${next} (tail path)
+      walk (at ++ [ next ]) value (if within then length at else below)
+        value.${next} (tail path)
     else {
       inherit at;
       missing = name;
@@ -96,7 +103,7 @@ let
 
   # `openssl.dev` means that output, `openssl` the one that the package puts
   # first and those that an installation takes.
-  outputsOf = { at, parent, value }:
+  outputsOf = { at, parent, value, ... }:
     let
       first = value.outputName or "out";
       wanted = value.meta.outputsToInstall or [ ];
@@ -133,10 +140,48 @@ let
     in
     if read.success then read.value else [ ];
 
-  describe = found@{ at, value, ... }:
+  # What may not be served, as far as it can be evaluated: what throws here
+  # throws under its other names. A name costs little, so it is compared first.
+  denied = concatMap
+    (i:
+      let
+        found = walk [ ] null 0 set (elemAt asked.denied i);
+        inherit (found) value;
+        isOutput = length found.at > 1
+          && hasOutput found.parent (elemAt found.at (length found.at - 1));
+        read = tryEval (
+          if found ? missing || !isPackage value then [ ]
+          else seq value.name [{
+            inherit (value) name;
+            is = other:
+              if isOutput then value.outPath == other.outPath
+              else value.drvPath == other.drvPath;
+          }]
+        );
+      in
+      mark "denied ${toString i}" (if read.success then read.value else [ ]))
+    (genList (i: i) (length asked.denied));
+
+  isDenied = value:
+    any
+      (d: d.name == value.name &&
+        (let same = tryEval (d.is value); in same.success && same.value))
+      denied;
+
+  # What the package calls itself, without a version.
+  callsItself = value:
+    let
+      given = tryEval (value.pname or "");
+      pname = if given.success && isString given.value then given.value else "";
+    in
+    map unsafeDiscardStringContext [ pname (parseDrvName value.name).name ];
+
+  describe = found@{ at, below, value, ... }:
     if isPackage value then {
-      inherit at;
+      inherit at below;
       inherit (value) name;
+      calls = callsItself value;
+      denied = isDenied value;
       # What it runs on, which may not be what builds it.
       runsOn = value.stdenv.hostPlatform.system or value.system or null;
       drv = unsafeDiscardStringContext value.drvPath;
@@ -150,14 +195,14 @@ let
     };
 
   answer = i:
-    let found = walk [ ] null set (elemAt asked.paths i); in
+    let found = walk [ ] null 0 set (elemAt asked.paths i); in
     mark "path ${toString i}"
       (if found ? missing then found else describe found);
 
   packages = genList answer (length asked.paths);
 in
-mark "set" (seq set (deepSeq packages (mark "done" {
+mark "set" (seq set (seq (length denied) (deepSeq packages (mark "done" {
   inherit packages;
   storeDir = builtins.storeDir;
   names = if asked.wantNames then attrNames set else [ ];
-})))
+}))))

@@ -169,6 +169,30 @@ read_license(struct eval *v, struct arena *scratch, const struct json *p)
 	return arena_strdup(v->arena, text.p);
 }
 
+/* By the path that was found, and by what the package is. */
+static int
+check_policy(struct eval *v, struct arena *scratch, const char *at,
+	     const struct json *p, struct err *e)
+{
+	const struct json *denied = json_get(p, "denied");
+	const char *const *own;
+	uint64_t below;
+	size_t n;
+
+	if (!json_is(denied, JSON_BOOL) || !json_get_u64(p, "below", &below))
+		return err_set(e, ERR_UPSTREAM,
+			       "Nix's answer is not what was asked for");
+	if (nix_check_policy(v->nix, at, below, e) < 0)
+		return -1;
+	own = nix_read_strings(scratch, json_get(p, "calls"), &n);
+	for (size_t i = 0; i < n; i++)
+		if (nix_check_own_name(v->nix, own[i], at, e) < 0)
+			return -1;
+	if (denied->b)
+		return nix_fail_policy(at, e);
+	return 0;
+}
+
 static int
 answer_package(struct eval *v, struct arena *scratch, const char *asked,
 	       const struct json *p, struct err *e)
@@ -190,7 +214,7 @@ answer_package(struct eval *v, struct arena *scratch, const char *asked,
 			       "%s is not a package: it has no derivation in "
 			       "the Nix store",
 			       asked);
-	if (nix_check_policy(v->nix, at.p, e) < 0)
+	if (check_policy(v, scratch, at.p, p, e) < 0)
 		return -1;
 	if (system && !nix_machine_runs(v->request->system, system))
 		return err_set(e, ERR_DENIED,

@@ -10,6 +10,7 @@
 #include "core/nix/eval.h"
 #include "core/nix/report.h"
 #include "core/sys/fs.h"
+#include "core/sys/log.h"
 
 #define EVAL_TIMEOUT_S 60u
 #define ANSWER_MAX (16u << 20)
@@ -40,6 +41,19 @@ write_config(struct json_out *o, const struct nix_options *opt)
 }
 
 static void
+write_paths(struct json_out *o, const char ***paths, size_t n)
+{
+	json_array(o);
+	for (size_t i = 0; i < n; i++) {
+		json_array(o);
+		for (const char **p = paths[i]; *p; p++)
+			json_str(o, *p);
+		json_array_end(o);
+	}
+	json_array_end(o);
+}
+
+static void
 write_request(struct eval *v, struct buf *to)
 {
 	AUTO(json_out) struct json_out o = {.gen = NULL};
@@ -54,14 +68,9 @@ write_request(struct eval *v, struct buf *to)
 	json_object_end(&o);
 	json_kstr(&o, "system", r->system);
 	json_key(&o, "paths");
-	json_array(&o);
-	for (size_t i = 0; i < r->n_packages; i++) {
-		json_array(&o);
-		for (const char **p = v->paths[i]; *p; p++)
-			json_str(&o, *p);
-		json_array_end(&o);
-	}
-	json_array_end(&o);
+	write_paths(&o, v->paths, r->n_packages);
+	json_key(&o, "denied");
+	write_paths(&o, v->denied, v->n_denied);
 	json_key(&o, "wantNames");
 	json_bool(&o, v->index == NULL);
 	write_config(&o, &v->nix->o);
@@ -147,18 +156,46 @@ take_names(struct eval *v, struct arena *scratch, const struct json *answer)
 	v->index = nix_index_add(v->nix, &v->key, names, n);
 }
 
+/*
+ * Something that is denied can't even be looked at. It can't be had under
+ * another name either, so that the rest is looked at without it.
+ */
+static bool
+forget_denied(struct eval *v, const struct nix_run *r, struct err *e)
+{
+	int64_t i = r->report->denied;
+	AUTO(buf) struct buf name = BUF_INIT;
+	size_t n = 0;
+
+	if (e->kind != ERR_BUILD || i < 0 || (uint64_t)i >= v->n_denied)
+		return false;
+	while (v->denied[i][n])
+		n++;
+	nix_text_dotted(&name, v->denied[i], n);
+	err_wrap(e, "%s, which is not served", name.p);
+	log_err(LOG_WARN, "nix.denied", e);
+	err_clear(e);
+	v->n_denied--;
+	memmove(v->denied + i, v->denied + i + 1,
+		(v->n_denied - (size_t)i) * sizeof(*v->denied));
+	return true;
+}
+
 static int
-fail_run(struct eval *v, const struct nix_run *r, struct err *e)
+fail_run(struct eval *v, const struct nix_run *r, bool *ret_again,
+	 struct err *e)
 {
 	int64_t mark = r->report->mark;
 	const char *at = NULL;
 
 	if (mark >= 0 && (uint64_t)mark < v->request->n_packages)
 		at = v->request->packages[mark];
-	return nix_fail_eval(r, at, v->request->system, e);
+	nix_fail_eval(r, at, v->request->system, e);
+	*ret_again = forget_denied(v, r, e);
+	return *ret_again ? 0 : -1;
 }
 
-/* *ret_again: names turned out to be spelled otherwise. */
+/* *ret_again: not so; names are spelled otherwise, perhaps. */
 static int
 ask(struct eval *v, bool *ret_again, struct err *e)
 {
@@ -180,7 +217,7 @@ ask(struct eval *v, bool *ret_again, struct err *e)
 	if (nix_run_start(&r, e) < 0)
 		return -1;
 	if (!nix_run_ok(&r))
-		return fail_run(v, &r, e);
+		return fail_run(v, &r, ret_again, e);
 	if (json_parse(&scratch, r.output.p, r.output.len, &answer_limits,
 		       &answer, e) < 0) {
 		e->kind = ERR_UPSTREAM;
@@ -194,6 +231,7 @@ ask(struct eval *v, bool *ret_again, struct err *e)
 		take_names(v, &scratch, answer);
 		if (nix_spell_names(v, ret_again, e) < 0)
 			return -1;
+		nix_spell_denied(v, ret_again);
 		if (*ret_again)
 			return 0;
 	}
@@ -301,10 +339,11 @@ evaluate(struct eval *v, struct err *e)
 	v->index = nix_index_find(v->nix, &v->key);
 	if (v->index && nix_spell_names(v, &again, e) < 0)
 		return -1;
-	if (ask(v, &again, e) < 0)
-		return -1;
-	if (again && ask(v, &again, e) < 0)
-		return -1;
+	nix_spell_denied(v, &again);
+	do
+		if (ask(v, &again, e) < 0)
+			return -1;
+	while (again);
 	return 0;
 }
 

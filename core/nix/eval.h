@@ -21,8 +21,10 @@ struct eval {
 	struct nix_index_key key;
 	struct nix_index *index; /* NULL: Nix is asked for the names */
 	const char ***paths;     /* one for each package, NULL at end */
-	const char *tree;        /* where the set is */
-	const char **overlays;   /* where the overlays are */
+	const char ***denied;    /* the same, of what is not served */
+	size_t n_denied;
+	const char *tree;      /* where the set is */
+	const char **overlays; /* where the overlays are */
 	const char *store_dir;
 	struct {
 		VEC(struct nix_output);
@@ -41,9 +43,24 @@ const char *const *nix_read_strings(struct arena *a, const struct json *v,
 
 /* --- names.c */
 
-/* May this attribute path be served? ERR_DENIED if not. */
+/*
+ * May what has this attribute path be served? ERR_DENIED if not. What is in a
+ * package, other than its outputs, is another matter: below is how deep the
+ * last package is that the path leads into, 0 if it leads into none.
+ */
 MUST_CHECK int nix_check_policy(const struct nix *n, const char *attribute,
-				struct err *e);
+				size_t below, struct err *e);
+
+/* May a package that calls itself so be served? It is asked for as name. */
+MUST_CHECK int nix_check_own_name(const struct nix *n, const char *own,
+				  const char *name, struct err *e);
+int nix_fail_policy(const char *name, struct err *e);
+
+/*
+ * What is denied, as paths, for Nix to look at. Without an index as it is
+ * spelled by the operator. *ret_changed: it is spelled otherwise now.
+ */
+void nix_spell_denied(struct eval *v, bool *ret_changed);
 
 /* The names that are asked for, as paths. */
 MUST_CHECK int nix_read_names(struct eval *v, struct err *e);

@@ -11,12 +11,26 @@
 
 /* --- what may be asked for */
 
+static size_t
+depth_of(const char *pattern)
+{
+	size_t n = 1;
+
+	for (const char *p = pattern; (p = strchr(p, '.')) != NULL; p++)
+		n++;
+	return n;
+}
+
+/* By a pattern that is deeper than that. */
 static bool
-matches(const char *attribute, const char *const *patterns, size_t n)
+matches(const char *attribute, const char *const *patterns, size_t n,
+	size_t deeper_than)
 {
 	AUTO(buf) struct buf below = BUF_INIT;
 
 	for (size_t i = 0; i < n; i++) {
+		if (depth_of(patterns[i]) <= deeper_than)
+			continue;
 		if (fnmatch(patterns[i], attribute, FNM_CASEFOLD) == 0)
 			return true;
 		buf_clear(&below);
@@ -28,26 +42,41 @@ matches(const char *attribute, const char *const *patterns, size_t n)
 }
 
 int
-nix_check_policy(const struct nix *n, const char *attribute, struct err *e)
+nix_fail_policy(const char *name, struct err *e)
+{
+	return err_set(e, ERR_DENIED,
+		       "the operator of this registry does not serve %s", name);
+}
+
+int
+nix_check_policy(const struct nix *n, const char *attribute, size_t below,
+		 struct err *e)
 {
 	bool base = strcmp(attribute, "cacert") == 0 ||
 		    strcmp(attribute, "iana-etc") == 0;
 
-	if (matches(attribute, n->o.deny, n->o.n_deny) ||
+	if (matches(attribute, n->o.deny, n->o.n_deny, 0) ||
 	    (n->o.n_allow > 0 && !base &&
-	     !matches(attribute, n->o.allow, n->o.n_allow)))
-		return err_set(
-			e, ERR_DENIED,
-			"the operator of this registry does not serve %s",
-			attribute);
+	     !matches(attribute, n->o.allow, n->o.n_allow, below)))
+		return nix_fail_policy(attribute, e);
+	return 0;
+}
+
+int
+nix_check_own_name(const struct nix *n, const char *own, const char *name,
+		   struct err *e)
+{
+	for (size_t i = 0; i < n->o.n_deny; i++)
+		if (fnmatch(n->o.deny[i], own, FNM_CASEFOLD) == 0)
+			return nix_fail_policy(name, e);
 	return 0;
 }
 
 /* --- names */
 
-/* "a.b" to {"a", "b", NULL}. */
-static int
-split_path(struct eval *v, const char *name, const char ***ret, struct err *e)
+/* "a.b" to {"a", "b", NULL}; NULL if it can't be a path. */
+static const char **
+split_path(struct eval *v, const char *name)
 {
 	struct str rest = str_of(name), part;
 	const char **path = arena_alloc(v->arena, DEPTH_MAX + 1, sizeof(*path));
@@ -55,15 +84,10 @@ split_path(struct eval *v, const char *name, const char ***ret, struct err *e)
 
 	while (str_cut(&rest, '.', &part)) {
 		if (part.n == 0 || n == DEPTH_MAX)
-			return err_set(e, ERR_NOT_FOUND,
-				       "there is no package %s", name);
+			return NULL;
 		path[n++] = arena_strndup(v->arena, part.p, part.n);
 	}
-	if (n == 0 || str_has_suffix(name, "."))
-		return err_set(e, ERR_NOT_FOUND, "there is no package \"%s\"",
-			       name);
-	*ret = path;
-	return 0;
+	return n == 0 || str_has_suffix(name, ".") ? NULL : path;
 }
 
 int
@@ -119,6 +143,53 @@ nix_spell_names(struct eval *v, bool *ret_changed, struct err *e)
 	return 0;
 }
 
+/* A pattern that means one path, and not any that are like it. */
+static bool
+is_literal(const char *pattern)
+{
+	return strpbrk(pattern, "*?[\\") == NULL;
+}
+
+/* One path for each spelling of its first name; false when that changed. */
+static bool
+add_denied(struct eval *v, const char *pattern)
+{
+	const char **path = split_path(v, pattern);
+	const char *spellings[SPELLINGS_MAX];
+	bool same = false;
+	size_t n = 1;
+
+	if (!path)
+		return true;
+	spellings[0] = path[0];
+	if (v->index)
+		n = nix_index_spell(v->index, path[0], spellings,
+				    SPELLINGS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const char **copy =
+			arena_alloc(v->arena, DEPTH_MAX + 1, sizeof(*copy));
+
+		memcpy(copy, path, (DEPTH_MAX + 1) * sizeof(*copy));
+		copy[0] = arena_strdup(v->arena, spellings[i]);
+		same = same || strcmp(copy[0], path[0]) == 0;
+		v->denied[v->n_denied++] = copy;
+	}
+	return n == 0 || (n == 1 && same);
+}
+
+void
+nix_spell_denied(struct eval *v, bool *ret_changed)
+{
+	const struct nix_options *o = &v->nix->o;
+
+	v->denied = arena_alloc(v->arena, o->n_deny * SPELLINGS_MAX + 1,
+				sizeof(*v->denied));
+	v->n_denied = 0;
+	for (size_t i = 0; i < o->n_deny; i++)
+		if (is_literal(o->deny[i]) && !add_denied(v, o->deny[i]))
+			*ret_changed = true;
+}
+
 int
 nix_read_names(struct eval *v, struct err *e)
 {
@@ -126,8 +197,12 @@ nix_read_names(struct eval *v, struct err *e)
 
 	v->paths = arena_alloc(v->arena, r->n_packages + 1, sizeof(*v->paths));
 	for (size_t i = 0; i < r->n_packages; i++) {
-		if (split_path(v, r->packages[i], &v->paths[i], e) < 0 ||
-		    nix_check_policy(v->nix, r->packages[i], e) < 0)
+		v->paths[i] = split_path(v, r->packages[i]);
+		if (!v->paths[i])
+			return err_set(e, ERR_NOT_FOUND,
+				       "there is no package %s",
+				       r->packages[i]);
+		if (nix_check_policy(v->nix, r->packages[i], 0, e) < 0)
 			return -1;
 	}
 	return 0;

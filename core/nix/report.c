@@ -31,6 +31,7 @@ nix_report_new(const struct nix_watch *watch)
 	rep->watch = watch;
 	arena_init(&rep->arena);
 	rep->mark = NIX_MARK_NONE;
+	rep->denied = -1;
 	for (size_t i = 0; i < NIX_ERRORS_MAX; i++)
 		buf_init(&rep->errors[i]);
 	buf_init(&rep->caches);
@@ -120,6 +121,11 @@ take_mark(struct nix_report *rep, const char *s)
 	if (!str_has_prefix(s, prefix))
 		return false;
 	s += sizeof(prefix) - 1;
+	if (str_has_prefix(s, "denied ") &&
+	    str_to_u64(str_of(s + 7), 1000000, &i)) {
+		rep->denied = (int64_t)i;
+		return true;
+	}
 	if (strcmp(s, "set") == 0)
 		rep->mark = NIX_MARK_SET;
 	else if (strcmp(s, "done") == 0)
@@ -129,6 +135,7 @@ take_mark(struct nix_report *rep, const char *s)
 		rep->mark = (int64_t)i;
 	else
 		return false;
+	rep->denied = -1;
 	return true;
 }
 

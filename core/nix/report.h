@@ -41,6 +41,7 @@ struct nix_report {
 	struct arena arena;            /* for the lines read last */
 	unsigned lines;                /* that are in the arena */
 	int64_t mark;
+	int64_t denied; /* which of those not served it is at; -1: none */
 	struct buf errors[NIX_ERRORS_MAX]; /* in the order they came */
 	size_t n_errors;
 	bool in_error;     /* plain text that follows is part of the last */

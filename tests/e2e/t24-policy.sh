@@ -90,6 +90,25 @@ refused curl 'does not serve curl'
 refused hello/curl 'does not serve curl'
 refused shell/hello 'does not serve moreutils'
 
+# One package leads to others, and may have several names.
+cat > "$tmp/inside.nix" <<-'END'
+	final: prev: {
+	  tool = prev.jq // { pkgs = final; };
+	  greeter = prev.hello;
+	}
+END
+restart FIRN_OVERLAYS="$tmp/inside.nix" FIRN_ALLOW='tool, nano'
+served tool nano
+refused tool.pkgs.hello 'does not serve tool.pkgs.hello'
+refused tool.pkgs.openssl.dev 'does not serve tool.pkgs.openssl.dev'
+restart FIRN_OVERLAYS="$tmp/inside.nix" \
+	FIRN_DENY='hello, openssl, bashInteractive'
+served tool
+refused pkgs.hello 'does not serve pkgs.hello'
+refused pkgs.pkgs.openssl 'does not serve pkgs.pkgs.openssl'
+refused greeter 'does not serve greeter'
+refused tool/bash 'does not serve bash'
+
 # --- limits
 
 restart FIRN_MAX_CLOSURE_SIZE=10M FIRN_MAX_PACKAGES=2 FIRN_EVAL_MEMORY=64M \

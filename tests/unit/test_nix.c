@@ -230,6 +230,122 @@ test_first_names(struct nix *n)
 
 /* --- policy */
 
+static const char policy_text[] =
+	"final: prev: let script = name: prev.stdenv.mkDerivation {\n"
+	"  inherit name; PATH = \"${prev.stdenv.tools}/bin\";\n"
+	"  args = [ \"-euc\" \"echo ${name} >$out\" ]; }; in {\n"
+	"  secret = script \"confidential-1\";\n"
+	"  samename = script \"confidential-1\" // { drvPath =\n"
+	"    (script \"other-1\").drvPath; outPath =\n"
+	"    (script \"other-1\").outPath; };\n"
+	"  secretalias = final.secret;\n"
+	"  throwingalias = final.throwing;\n"
+	"  otherssl = script \"openssl-9.9\";\n"
+	"  tool = script \"tool-1\" // {\n"
+	"    pkgs = final; stdenv = script \"stdenv\" // { cc = final.jq; }; "
+	"};\n"
+	"  deep = final.tool;\n"
+	"}\n";
+static const char *policy_overlay;
+
+static void
+write_policy_overlay(struct buf *path)
+{
+	struct err e = ERR_INIT;
+
+	buf_printf(path, "%s/policy.nix", nix_set_dir);
+	ok(fs_write_atomic(path->p, policy_text, sizeof(policy_text) - 1, &e) ==
+		   0,
+	   "an overlay for policies %s", e.msg);
+	policy_overlay = path->p;
+	(void)snprintf(nix_set_revision.id, sizeof(nix_set_revision.id),
+		       "with-an-overlay");
+}
+
+/* The insides of packages lead anywhere. */
+static void
+test_allow_insides(void)
+{
+	static const char *const allow[] = {"hello", "tool", "deep.pkgs.*"};
+	static const struct failure cases[] = {
+		{"tool.pkgs.openssl", ERR_DENIED,
+		 "does not serve tool.pkgs.openssl", NULL},
+		{"tool.stdenv.cc", ERR_DENIED, "does not serve tool.stdenv.cc",
+		 NULL},
+		{"deep.stdenv.cc", ERR_DENIED, "does not serve", NULL},
+		{"deep.pkgs.tool.stdenv.cc", ERR_DENIED, "does not serve",
+		 NULL},
+	};
+	struct nix_options o = nix_set_options();
+	struct nix *n;
+	struct result r;
+
+	o.allow = allow;
+	o.n_allow = ARRAY_LEN(allow);
+	o.overlays = &policy_overlay;
+	o.n_overlays = 1;
+	n = open_with(&o);
+	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
+		test_failure(n, &cases[i]);
+	ok(n && nix_set_make(n, "hello.out tool.out tool deep.pkgs.jq", NULL,
+			     &r) == 0,
+	   "outputs are, and what a pattern names: %s", r.e.msg);
+	result_release(&r);
+	nix_free(n);
+}
+
+/* A package that is denied has other names. */
+static void
+test_deny_aliases(void)
+{
+	static const char *const deny[] = {
+		"secret", "OpenSSL",   "bashInteractive", "multi.dev",
+		"xorg.*", "TYPEERROR", "throwing",
+	};
+	static const struct failure cases[] = {
+		{"pkgs.secret", ERR_DENIED, "does not serve pkgs.secret", NULL},
+		{"pkgs.pkgs.openssl.dev", ERR_DENIED,
+		 "does not serve pkgs.pkgs.openssl.dev", NULL},
+		{"otherssl", ERR_DENIED, "does not serve otherssl", NULL},
+		{"secretalias", ERR_DENIED, "does not serve secretalias", NULL},
+		{"secretalias.out", ERR_DENIED, "does not serve", NULL},
+		{"bash", ERR_DENIED, "does not serve bash", NULL},
+		{"pkgs.multi.dev", ERR_DENIED, "does not serve", NULL},
+	};
+	struct nix_options o = nix_set_options();
+	uint64_t before;
+	struct nix *n;
+	struct result r;
+
+	o.deny = deny;
+	o.n_deny = ARRAY_LEN(deny);
+	o.overlays = &policy_overlay;
+	o.n_overlays = 1;
+	n = open_with(&o);
+	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
+		test_failure(n, &cases[i]);
+	ok(n &&
+		   nix_set_make(n, "hello multi pkgs.jq throwingalias", NULL,
+				&r) < 0 &&
+		   strstr(r.e.msg, "always throws"),
+	   "what can't be evaluated is no other's fault: %s", r.e.msg);
+	result_release(&r);
+	ok(n && nix_set_make(n, "hello multi pkgs.jq samename", NULL, &r) == 0,
+	   "the rest is served: %s", r.e.msg);
+	result_release(&r);
+	nix_free(n);
+	n = NULL;
+	o.n_deny = 5;
+	n = open_with(&o);
+	ok(n && nix_set_make(n, "hello", NULL, &r) == 0, "and once more");
+	result_release(&r);
+	before = n ? nix_processes(n) : 0;
+	ok(n && nix_set_make(n, "hello jq", NULL, &r) == 0, "%s", r.e.msg);
+	is_u64(nix_processes(n) - before, 4, "at the cost of no process");
+	result_release(&r);
+	nix_free(n);
+}
+
 static void
 test_policy(void)
 {
@@ -337,6 +453,7 @@ static void
 test_all(void)
 {
 	const struct nix_options o = nix_set_options();
+	AUTO(buf) struct buf overlay = BUF_INIT;
 	struct nix *n = open_with(&o);
 
 	if (!n)
@@ -348,6 +465,9 @@ test_all(void)
 	nix_free(n);
 	test_endless();
 	test_policy();
+	write_policy_overlay(&overlay);
+	test_allow_insides();
+	test_deny_aliases();
 	test_config();
 	test_limits();
 	test_probe();
