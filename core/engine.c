@@ -170,6 +170,18 @@ check_size(const struct engine *g, const struct image *im, struct err *e)
 	return 0;
 }
 
+/* Docker's form of what is there in OCI's; oci and ret may be the same. */
+static int
+find_docker(struct engine *g, const struct manifest_info *oci, bool *ret_found,
+	    struct manifest_info *ret, struct err *e)
+{
+	struct digest key;
+
+	key_form("docker", &oci->digest, &key);
+	return cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret,
+				e);
+}
+
 int
 engine_find(struct engine *g, const struct image *image, const char *tag,
 	    const struct manifest_accept *accept, bool *ret_found,
@@ -199,9 +211,22 @@ engine_find(struct engine *g, const struct image *image, const char *tag,
 		return -1;
 	if (!*ret_found || !wants_docker(accept, n > 1))
 		return 0;
-	key_form("docker", &ret->digest, &key);
-	return cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret,
-				e);
+	return find_docker(g, ret, ret_found, ret, e);
+}
+
+int
+engine_choose_form(struct engine *g, const struct manifest_accept *accept,
+		   const struct manifest_info *oci, struct manifest_info *ret,
+		   struct err *e)
+{
+	struct manifest_info docker;
+	bool found = false;
+
+	if (wants_docker(accept, manifest_is_index(oci->media_type)) &&
+	    find_docker(g, oci, &found, &docker, e) < 0)
+		return -1;
+	*ret = found ? docker : *oci;
+	return 0;
 }
 
 int

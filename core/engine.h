@@ -90,13 +90,22 @@ MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
 /*
  * Begin to build the image, or join the build that runs. ERR_BUSY when the
  * queue is full. image and tag are copied. The job is released by the caller
- * (jobs.h has what can be done with it). Its result is the OCI form; when it
- * has ended, engine_find finds the one that the client takes.
+ * (jobs.h has what can be done with it). Its result is the OCI form;
+ * engine_choose_form has the one that the client takes.
  */
 MUST_CHECK int engine_start(struct engine *g, const struct image *image,
 			    const char *tag,
 			    const struct manifest_accept *accept,
 			    struct job **ret, struct err *e);
+
+/*
+ * Of what a job made, the form that the client takes: found by the job's
+ * result alone, however long ago the tag was resolved.
+ */
+MUST_CHECK int engine_choose_form(struct engine *g,
+				  const struct manifest_accept *accept,
+				  const struct manifest_info *oci,
+				  struct manifest_info *ret, struct err *e);
 
 /*
  * What has been built: the tags of an image, and the names of all images, in

@@ -220,20 +220,16 @@ wait_is_over(const struct app *a, struct exchange *x, enum wake why)
 
 /* The build has made every form: the one that this client takes. */
 static bool
-send_built(struct app *a, struct exchange *x, struct manifest_info *info)
+send_built(struct app *a, struct exchange *x, const struct manifest_info *made)
 {
 	struct manifest_accept accept;
 	struct manifest_info chosen;
 	struct err e = ERR_INIT;
-	struct image image;
-	bool found;
 
 	accept_read(x->request.accept, &accept);
-	if (image_parse(&x->arena, x->route.name, &image, &e) < 0 ||
-	    engine_find(a->engine, &image, x->route.tag, &accept, &found,
-			&chosen, &e) < 0)
-		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
-	return send_manifest(a, x, found ? &chosen : info);
+	if (engine_choose_form(a->engine, &accept, made, &chosen, &e) < 0)
+		return app_fail(x, &e, FAULT_SYSTEM, FAULT_SYSTEM);
+	return send_manifest(a, x, &chosen);
 }
 
 /* Answer with the job's end, or park until then. */

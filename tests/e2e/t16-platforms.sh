@@ -80,6 +80,17 @@ else
 fi
 registry_stop
 
+# Resolved at each pull: what is sent is what the build has just made.
+export FIRN_RESOLVE_TTL=0
+rm -rf "$VAR/storage/state" # nor from before
+registry_start
+is "$(get latest $docker)" "200 $docker" \
+	"nothing stays resolved: Docker's manifest all the same"
+is "$(get latest $docker $list)" "200 $list" "  and list"
+is "$(get latest $oci)" "200 $oci" "  and OCI's manifest"
+registry_stop
+unset FIRN_RESOLVE_TTL
+
 # zstd layers have no form that Docker wrote down.
 export FIRN_COMPRESSION=zstd FIRN_PLATFORMS=linux/amd64
 rm -rf "$VAR/storage"

@@ -293,6 +293,16 @@ engine_find(struct engine *g, const struct image *image, const char *tag,
 }
 
 int
+engine_choose_form(struct engine *g UNUSED,
+		   const struct manifest_accept *accept UNUSED,
+		   const struct manifest_info *oci, struct manifest_info *ret,
+		   struct err *e UNUSED)
+{
+	*ret = *oci;
+	return 0;
+}
+
+int
 engine_find_digest(struct engine *g, const struct digest *d,
 		   struct manifest_info *ret, struct err *e)
 {
