@@ -6,6 +6,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/store/store_impl.h"
+#include "core/sys/log.h"
 
 void
 store_free(struct store *st)
@@ -28,6 +29,12 @@ store_has_near(struct store *st, const struct digest *d, bool *ret_found,
 	if (!st->ops->has_near)
 		return store_has(st, d, ret_found, ret_size, e);
 	return st->ops->has_near(st, d, ret_found, ret_size, e);
+}
+
+bool
+store_is_near(const struct store *st)
+{
+	return !st->ops->has_near;
 }
 
 int
@@ -79,12 +86,31 @@ store_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
 	if (!digest_eq(&got, d)) {
 		char text[DIGEST_TEXT_CAP];
 
+		store_damaged(st, d, to->len - start, 0);
 		buf_truncate(to, start);
 		digest_text(d, text);
-		return err_set(e, ERR_SYSTEM,
-			       "the blob %s is damaged in storage", text);
+		return err_set(e, ERR_NOT_FOUND,
+			       "the blob %s was damaged in storage", text);
 	}
 	return 0;
+}
+
+/*
+ * Should someone have made it again since it was looked at, then that goes,
+ * and is made once more.
+ */
+void
+store_damaged(struct store *st, const struct digest *d, uint64_t size,
+	      uint64_t expected)
+{
+	char text[DIGEST_TEXT_CAP];
+	struct err e = ERR_INIT;
+
+	digest_text(d, text);
+	log_error("blob.damaged", LOG_S("digest", text), LOG_N("size", size),
+		  LOG_N("expected", expected));
+	if (store_is_near(st) && store_remove_blob(st, d, &e) < 0)
+		log_err(LOG_ERROR, "blob.damaged", &e);
 }
 
 int

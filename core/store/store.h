@@ -7,8 +7,9 @@
  *
  * A blob is staged under a random name, checked, and committed by its
  * digest: it is there whole or not at all. Committing one that is there is a
- * success. Several processes may share a storage. Every function may run on
- * any thread. Failures are ERR_STORAGE (a cloud) or ERR_SYSTEM (a disk).
+ * success, and replaces it where it is damaged. Several processes may share a
+ * storage. Every function may run on any thread. Failures are ERR_STORAGE (a
+ * cloud) or ERR_SYSTEM (a disk).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -113,6 +114,9 @@ MUST_CHECK int store_has_near(struct store *st, const struct digest *d,
 			      bool *ret_found, uint64_t *ret_size,
 			      struct err *e);
 
+/* Is what is known here all that there is? A directory; no cloud. */
+bool store_is_near(const struct store *st);
+
 /*
  * Begin a blob whose digest is not known yet: write to the sink, finish it,
  * then commit or discard, which both free it. Nothing is visible before, and
@@ -130,11 +134,20 @@ MUST_CHECK int store_put(struct store *st, const void *p, size_t n,
 
 /*
  * Read a small blob (a manifest, a config), at most max bytes, and check it
- * against its digest: ERR_NOT_FOUND when it isn't there, ERR_INVALID when it
- * is larger, ERR_SYSTEM when it is damaged.
+ * against its digest: ERR_NOT_FOUND when it isn't there or is damaged (then
+ * store_damaged was called), ERR_INVALID when it is larger.
  */
 MUST_CHECK int store_read(struct store *st, const struct digest *d, size_t max,
 			  struct buf *to, struct err *e);
+
+/*
+ * A blob is not what its digest says: it has this size and should have the
+ * other (0: only its bytes tell). It is logged ("blob.damaged"), and no more
+ * there; a cloud's stays until it is committed again, as it may have been
+ * damaged on its way to us only.
+ */
+void store_damaged(struct store *st, const struct digest *d, uint64_t size,
+		   uint64_t expected);
 
 /* How a client gets the blob. ERR_NOT_FOUND when it isn't there. */
 MUST_CHECK int store_locate(struct store *st, const struct digest *d,

@@ -230,12 +230,15 @@ cloud_commit(struct store *st, struct sink *take_staged, const struct digest *d,
 	AUTO(sink) struct sink *sink = take_staged;
 	struct store_cloud *s = cloud_of(st);
 	struct staged *t = (struct staged *)sink;
+	AUTO(buf) struct buf bytes = BUF_INIT;
 	uint64_t size = 0, seen;
 	bool found;
 
 	found = known_get(s->known, d, &size, &seen) &&
 		cloud_now_ms() - seen < s->recheck_ms;
-	/* A small one is sent anyway: it may be there, but damaged. */
+	/* A small one is sent, unless we did: it may be damaged there. */
+	if (found && t->fd < 0)
+		found = known_get_bytes(s->known, d, &bytes);
 	if (!found && t->fd >= 0 && ask(s, d, true, &found, &size, e) < 0)
 		return -1;
 	if ((!found || size != t->size) && upload(s, t, d, e) < 0)

@@ -73,7 +73,7 @@ op_read(struct world *w, struct store *st, unsigned n UNUSED, enum belief *ret,
 
 	if (store_read(st, &w->other, 99, &got, e) < 0) {
 		/* Damaged, and noticed; the caller makes it again. */
-		if (e->kind != ERR_NOT_FOUND && e->kind != ERR_SYSTEM)
+		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
 		*ret = ABSENT;
@@ -127,7 +127,7 @@ commit(struct world *w, struct store *st, unsigned n, size_t size,
 	*ret = found && there == size ? RIGHT : WRONG;
 	if (found && size < 1000 && r == 0 &&
 	    store_read(fresh, &d, size, &got, &ignored) < 0 &&
-	    ignored.kind != ERR_SYSTEM)
+	    ignored.kind != ERR_NOT_FOUND)
 		*ret = WRONG;
 	store_free(fresh);
 	return r;

@@ -277,10 +277,12 @@ staged_files(const char *path)
 static void
 test_damage(struct store *st, const char *path)
 {
-	AUTO(buf) struct buf got = BUF_INIT, file = BUF_INIT;
+	static const char *const bad[] = {"brok", "broken", "", "too large"};
+	AUTO(buf) struct buf got = BUF_INIT, file = BUF_INIT, link = BUF_INIT;
 	struct store_location at;
 	struct err e = ERR_INIT;
 	struct digest d;
+	char hex[DIGEST_HEX_CAP];
 
 	ok(store_put(st, "intact", 6, &d, &e) == 0 &&
 		   store_locate(st, &d, &at, &e) == 0,
@@ -288,14 +290,47 @@ test_damage(struct store *st, const char *path)
 	buf_printf(&file, "%s/%s", path, at.at);
 	(void)unlink(file.p);
 	ok(fs_write_atomic(file.p, "broken", 6, &e) == 0 &&
+		   store_expose_manifest(st, &d, &e) == 0 &&
 		   store_read(st, &d, 99, &got, &e) < 0 &&
-		   e.kind == ERR_SYSTEM && got.len == 0,
+		   e.kind == ERR_NOT_FOUND && got.len == 0,
 	   "damage is noticed: %s", e.msg);
 	err_clear(&e);
-	ok(fs_write_atomic(file.p, "brok", 4, &e) == 0 &&
-		   store_put(st, "intact", 6, &d, &e) == 0 &&
-		   store_read(st, &d, 99, &got, &e) == 0,
-	   "a blob that was cut short is mended by the next commit");
+	digest_hex(&d, hex);
+	buf_printf(&link, "%s/image-manifests/%s", path, hex);
+	ok(!has(st, &d) && !fs_exists(link.p),
+	   "what is damaged is not there any more, nor for the web server");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		buf_clear(&got);
+		ok(fs_write_atomic(file.p, bad[i], strlen(bad[i]), &e) == 0 &&
+			   store_put(st, "intact", 6, &d, &e) == 0 &&
+			   store_read(st, &d, 99, &got, &e) == 0,
+		   "\"%s\" is mended by the next commit %s", bad[i], e.msg);
+	}
+	ok(store_remove_blob(st, &d, &e) == 0, "it is removed");
+}
+
+/* A layer, of which nobody reads the bytes to find out. */
+static void
+test_damaged_layer(struct store *st, const char *path)
+{
+	static char right[2u << 20], wrong[2u << 20];
+	AUTO(buf) struct buf file = BUF_INIT, got = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct digest d;
+	char hex[DIGEST_HEX_CAP];
+
+	memset(right, 'r', sizeof(right));
+	memset(wrong, 'w', sizeof(wrong));
+	digest_of(right, sizeof(right), &d);
+	digest_hex(&d, hex);
+	buf_printf(&file, "%s/blobs/sha256/%s", path, hex);
+	ok(fs_write_atomic(file.p, wrong, sizeof(wrong), &e) == 0 &&
+		   store_put(st, right, sizeof(right), &d, &e) == 0 &&
+		   store_read(st, &d, sizeof(right), &got, &e) == 0,
+	   "a large one of the right size and wrong bytes is replaced %s",
+	   e.msg);
+	store_damaged(st, &d, 7, sizeof(right));
+	ok(!has(st, &d), "one that is known to be damaged is removed");
 }
 
 static void
@@ -408,6 +443,7 @@ test_filesystem(void)
 	test_contract(fs, "filesystem");
 	test_large(fs, "filesystem");
 	test_damage(fs, path);
+	test_damaged_layer(fs, path);
 	test_layout(fs, path);
 	test_exposed(fs, path);
 	test_crash(path);
