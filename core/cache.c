@@ -21,72 +21,120 @@ static int find_manifest(const struct cache *c, const struct digest *d,
 
 static int
 is_there(const struct cache *c, const struct digest *d, enum cache_depth depth,
-	 bool *ret, struct err *e)
+	 bool *ret, uint64_t *ret_size, struct err *e)
 {
 	if (depth == CACHE_NEAR)
-		return store_has_near(c->store, d, ret, NULL, e);
-	return store_has(c->store, d, ret, NULL, e);
+		return store_has_near(c->store, d, ret, ret_size, e);
+	return store_has(c->store, d, ret, ret_size, e);
+}
+
+/* Of a cloud's blob it is said when there is time to ask for it. */
+static bool
+has_size(const struct cache *c, const struct digest *d, enum cache_depth depth,
+	 uint64_t size, uint64_t expected)
+{
+	if (size == expected)
+		return true;
+	if (depth == CACHE_FAR || store_is_near(c->store))
+		store_damaged(c->store, d, size, expected);
+	return false;
 }
 
 /*
- * Are all of these n digests in storage? The children of an index have to be
+ * Are all blobs of a manifest in storage? The children of an index have to be
  * whole themselves.
  */
 static int
-all_there(const struct cache *c, const char *blobs, size_t n, bool index,
+all_there(const struct cache *c, const struct manifest_summary *m,
 	  enum cache_depth depth, bool *ret, struct err *e)
 {
-	*ret = true;
-	for (size_t i = 0; *ret && i < n; i++) {
-		struct manifest_info child;
-		struct digest d;
-		int r;
+	bool index = manifest_is_index(m->media_type);
 
-		memcpy(d.b, blobs + i * DIGEST_SIZE, DIGEST_SIZE);
-		r = index ? find_manifest(c, &d, depth, true, ret, &child, e)
-			  : is_there(c, &d, depth, ret, e);
-		if (r < 0)
+	*ret = true;
+	for (size_t i = 0; *ret && i < m->n; i++) {
+		const struct digest *d = &m->blobs[i];
+		struct manifest_info child;
+		uint64_t size = 0;
+
+		if (index ? find_manifest(c, d, depth, true, ret, &child, e) < 0
+			  : is_there(c, d, depth, ret, &size, e) < 0)
 			return -1;
+		if (*ret && !index && m->sizes)
+			*ret = has_size(c, d, depth, size, m->sizes[i]);
 	}
 	return 0;
 }
 
-/* From its own bytes: for a database that has not heard of it. */
+/*
+ * A manifest's own bytes, checked. Not found: there is none, or no more, or
+ * none that can be read; whoever needs it makes it again.
+ */
 static int
-learn_manifest(const struct cache *c, const struct digest *d, bool *ret_found,
-	       struct manifest_info *ret, struct buf *blobs, struct err *e)
+read_manifest(const struct cache *c, const struct digest *d, struct arena *a,
+	      bool *ret_found, struct manifest_summary *ret, struct err *e)
 {
-	AUTO(arena) struct arena a = ARENA_INIT;
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct manifest_summary s;
 	struct err bad = ERR_INIT;
-	uint64_t size = 0;
 
-	if (store_has(c->store, d, ret_found, &size, e) < 0)
-		return -1;
-	if (!*ret_found || size > MANIFEST_MAX) {
-		*ret_found = false;
-		return 0;
-	}
 	*ret_found = false;
 	if (store_read(c->store, d, MANIFEST_MAX, &text, &bad) < 0) {
-		if (bad.kind != ERR_SYSTEM && bad.kind != ERR_NOT_FOUND) {
+		if (bad.kind == ERR_STORAGE) {
 			*e = bad;
 			return -1;
 		}
-		/* Damaged: it is made again. */
-		log_err(LOG_ERROR, "manifest.damaged", &bad);
+		if (bad.kind == ERR_SYSTEM)
+			log_err(LOG_ERROR, "manifest.damaged", &bad);
 		return 0;
 	}
-	if (manifest_read(&a, text.p, text.len, &s, &bad) < 0)
+	*ret_found = manifest_read(a, text.p, text.len, ret, &bad) == 0;
+	if (*ret_found)
+		recent_note(c->sound, d);
+	return 0;
+}
+
+/* For a database that has not heard of it. */
+static int
+learn_manifest(const struct cache *c, const struct digest *d, uint64_t size,
+	       struct arena *a, bool *ret_found, struct manifest_summary *ret,
+	       struct err *e)
+{
+	*ret_found = false;
+	if (size > MANIFEST_MAX)
 		return 0;
-	buf_add(blobs, s.blobs, s.n * sizeof(*s.blobs));
-	ret->digest = *d;
-	ret->size = size;
-	ret->media_type = s.media_type;
-	*ret_found = true;
-	return state_put_manifest(c->state, d, size, s.media_type, s.blobs, s.n,
-				  e);
+	if (read_manifest(c, d, a, ret_found, ret, e) < 0)
+		return -1;
+	if (!*ret_found)
+		return 0;
+	return state_put_manifest(c->state, d, size, ret->media_type,
+				  ret->blobs, ret->n, e);
+}
+
+/*
+ * One that the database knows: are its bytes still right? The web server may
+ * send them without us, so that nobody else looks. What is in a cloud only
+ * we send, and look then.
+ */
+static bool
+look_again(const struct cache *c, const struct digest *d,
+	   enum cache_depth depth, bool whole, struct arena *a,
+	   struct manifest_summary *m)
+{
+	struct manifest_summary read;
+	struct err away = ERR_INIT;
+	bool found;
+
+	if (depth == CACHE_NEAR && !store_is_near(c->store))
+		return true;
+	if (!whole && recent_has(c->sound, d))
+		return true;
+	if (read_manifest(c, d, a, &found, &read, &away) < 0) {
+		/* The cloud is unwell; what was there is still there. */
+		log_debug("storage.assumed", LOG_S("error", away.msg));
+		return true;
+	}
+	if (found)
+		*m = read;
+	return found;
 }
 
 static int
@@ -94,35 +142,39 @@ find_manifest(const struct cache *c, const struct digest *d,
 	      enum cache_depth depth, bool whole, bool *ret_found,
 	      struct manifest_info *ret, struct err *e)
 {
+	AUTO(arena) struct arena a = ARENA_INIT;
 	AUTO(buf) struct buf type = BUF_INIT, blobs = BUF_INIT;
-	bool there = true;
+	struct manifest_summary m = {.n = 0};
+	uint64_t size = 0;
+	bool known;
 
 	ret->digest = *d;
-	if (state_get_manifest(c->state, d, ret_found, &ret->size, &type,
-			       &blobs, e) < 0)
+	if (state_get_manifest(c->state, d, &known, &ret->size, &type, &blobs,
+			       e) < 0 ||
+	    is_there(c, d, depth, ret_found, &size, e) < 0)
 		return -1;
-	if (*ret_found) {
-		ret->media_type = manifest_known_type(type.p);
-		*ret_found = ret->media_type != NULL;
-	}
-	if (!*ret_found) {
-		buf_clear(&blobs);
-		if (is_there(c, d, depth, ret_found, e) < 0 ||
-		    (*ret_found &&
-		     learn_manifest(c, d, ret_found, ret, &blobs, e) < 0))
-			return -1;
-	} else if (is_there(c, d, depth, ret_found, e) < 0) {
-		return -1;
-	}
-	if (!*ret_found || !whole)
+	ret->media_type = known ? manifest_known_type(type.p) : NULL;
+	known = ret->media_type != NULL;
+	if (*ret_found && known)
+		*ret_found = has_size(c, d, depth, size, ret->size);
+	if (!*ret_found ||
+	    (known && whole && depth == CACHE_NEAR && recent_has(c->whole, d)))
 		return 0;
-	if (depth == CACHE_NEAR && recent_has(c->whole, d))
-		return 0;
-	if (all_there(c, blobs.p, blobs.len / DIGEST_SIZE,
-		      manifest_is_index(ret->media_type), depth, &there, e) < 0)
+	if (known) {
+		m.media_type = ret->media_type;
+		m.blobs = (const struct digest *)(const void *)blobs.p;
+		m.n = blobs.len / DIGEST_SIZE;
+		*ret_found = look_again(c, d, depth, whole, &a, &m);
+	} else if (learn_manifest(c, d, size, &a, ret_found, &m, e) < 0) {
 		return -1;
-	*ret_found = there;
-	if (there)
+	}
+	if (!*ret_found)
+		return 0;
+	ret->size = size;
+	ret->media_type = m.media_type;
+	if (whole && all_there(c, &m, depth, ret_found, e) < 0)
+		return -1;
+	if (whole && *ret_found)
 		recent_note(c->whole, d);
 	return 0;
 }
@@ -182,14 +234,9 @@ cache_find_layer(const struct cache *c, const struct digest *key,
 		return 0;
 	if (store_has(c->store, &ret->digest, ret_found, &size, e) < 0)
 		return -1;
-	if (*ret_found && size != ret->size) {
-		char text[DIGEST_TEXT_CAP];
-
-		digest_text(&ret->digest, text);
-		log_error("blob.damaged", LOG_S("digest", text),
-			  LOG_N("size", size), LOG_N("expected", ret->size));
-		*ret_found = false;
-	}
+	if (*ret_found)
+		*ret_found =
+			has_size(c, &ret->digest, CACHE_FAR, size, ret->size);
 	if (*ret_found && !near)
 		return state_put_layer(c->state, key, ret, e);
 	return 0;

@@ -6,6 +6,11 @@
  * The two cache tiers as one: this machine's database first, then the
  * records in storage; and the rule that nothing is found whose blobs are not
  * all there. Any thread.
+ *
+ * A manifest counts as there when its bytes are right, a layer or config when
+ * its size is what the manifest says. What is damaged is no more there (see
+ * store_damaged): it is made again, to the same digest, and so all that
+ * points to it stays.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +34,8 @@ struct cache {
 	 * for each of their blobs again. NULL: it always looks.
 	 */
 	struct recent *whole;
+	/* Manifests whose bytes were right a moment ago. Likewise. */
+	struct recent *sound;
 };
 
 enum cache_depth {

@@ -568,6 +568,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 		.state = g->b.state,
 		.store = g->b.store,
 		.whole = recent_new(WHOLE_MS),
+		.sound = recent_new(WHOLE_MS),
 	};
 	g->b.assembler.cache = &g->b.cache;
 	g->b.assembler.flights = flights_new();
@@ -608,6 +609,7 @@ engine_free(struct engine *g)
 	flights_free(g->b.assembler.flights);
 	nix_free(g->b.nix);
 	recent_free(g->b.cache.whole);
+	recent_free(g->b.cache.sound);
 	state_free(g->b.state);
 	store_free(g->b.store);
 	(void)pthread_mutex_destroy(&g->b.nix_lock);

@@ -34,8 +34,12 @@ read_index(struct app *a, struct exchange *x, struct buf *to, struct err *e)
 	    engine_find_referrers(a->engine, &x->route.digest, &found, &info,
 				  e) < 0)
 		return -1;
-	if (found)
-		return engine_read_manifest(a->engine, &info.digest, to, e);
+	if (found && engine_read_manifest(a->engine, &info.digest, to, e) == 0)
+		return 0;
+	/* What turns out to be damaged is no list any more. */
+	if (e->kind != ERR_NONE && e->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(e);
 	referrers_write(&none, to);
 	return 0;
 }

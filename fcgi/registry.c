@@ -122,20 +122,21 @@ allow_keeping(struct exchange *x, const struct manifest_info *info)
 		response_header(&x->response, "X-Accel-Expires", "1");
 }
 
+/* False: it was there a moment ago, but damaged, and is gone. */
 static bool
-send_manifest(struct app *a, struct exchange *x,
-	      const struct manifest_info *info)
+try_manifest(struct app *a, struct exchange *x,
+	     const struct manifest_info *info, struct err *e)
 {
 	const char *cache = x->route.tag ? "no-cache" : FOREVER;
 	struct response *r = &x->response;
-	struct err e = ERR_INIT;
 
 	if (!not_modified(x, &info->digest)) {
 		response_start_json(r, info->media_type);
 		response_digest(r, &info->digest);
 		if (is_get(x) && engine_read_manifest(a->engine, &info->digest,
-						      &r->body, &e) < 0)
-			return app_fail(x, &e, FAULT_SYSTEM, FAULT_SYSTEM);
+						      &r->body, e) < 0)
+			return e->kind != ERR_NOT_FOUND &&
+			       app_fail(x, e, FAULT_SYSTEM, FAULT_SYSTEM);
 		r->has_size = !is_get(x);
 		r->size = info->size;
 		if (x->route.tag)
@@ -148,6 +149,16 @@ send_manifest(struct app *a, struct exchange *x,
 		response_range(r, x->request.range, x->request.if_range,
 			       &info->digest);
 	return true;
+}
+
+static bool
+send_manifest(struct app *a, struct exchange *x,
+	      const struct manifest_info *info)
+{
+	struct err e = ERR_INIT;
+
+	return try_manifest(a, x, info, &e) ||
+	       app_fail(x, &e, FAULT_SYSTEM, FAULT_NO_MANIFEST);
 }
 
 static bool
@@ -303,8 +314,9 @@ manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 	    engine_find(a->engine, &image, x->route.tag, &accept, &found, &info,
 			&e) < 0)
 		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
-	if (found)
-		return send_manifest(a, x, &info);
+	if (found && try_manifest(a, x, &info, &e))
+		return true;
+	err_clear(&e);
 	if (*x->request.wait_at)
 		return send_to_wait(x);
 	if (engine_start(a->engine, &image, x->route.tag, &accept, &x->job,

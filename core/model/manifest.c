@@ -289,13 +289,13 @@ manifest_write_index(enum manifest_form form,
 #define BLOBS_MAX 4096
 
 static int
-read_descriptor(const struct json *v, struct digest *ret, struct err *e)
+read_descriptor(const struct json *v, struct digest *ret, uint64_t *ret_size,
+		struct err *e)
 {
 	const char *text = json_get_str(v, "digest");
-	uint64_t size;
 
 	if (!text || !digest_parse(str_of(text), ret) ||
-	    !json_get_u64(v, "size", &size))
+	    !json_get_u64(v, "size", ret_size))
 		return err_set(e, ERR_INVALID,
 			       "a descriptor has no valid digest or size");
 	return 0;
@@ -337,6 +337,7 @@ manifest_read(struct arena *a, const char *text, size_t n,
 {
 	const struct json *v = NULL, *config, *list = NULL;
 	struct digest *blobs;
+	uint64_t *sizes;
 	size_t k = 0;
 
 	if (json_parse(a, text, n, NULL, &v, e) < 0)
@@ -350,12 +351,15 @@ manifest_read(struct arena *a, const char *text, size_t n,
 		return err_set(e, ERR_INVALID, "too many descriptors");
 	config = json_get(v, "config");
 	blobs = arena_alloc(a, list->n + 1, sizeof(*blobs));
-	if (config && read_descriptor(config, &blobs[k++], e) < 0)
+	sizes = arena_alloc(a, list->n + 1, sizeof(*sizes));
+	if (config && read_descriptor(config, &blobs[k], &sizes[k], e) < 0)
 		return -1;
-	for (const struct json *d = list->kids; d; d = d->next)
-		if (read_descriptor(d, &blobs[k++], e) < 0)
+	k += config != NULL;
+	for (const struct json *d = list->kids; d; d = d->next, k++)
+		if (read_descriptor(d, &blobs[k], &sizes[k], e) < 0)
 			return -1;
 	ret->blobs = blobs;
+	ret->sizes = sizes;
 	ret->n = k;
 	ret->missing =
 		json_get_str(json_get(v, "annotations"), ANNOTATION_MISSING);

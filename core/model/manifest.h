@@ -105,7 +105,8 @@ void manifest_write_index(enum manifest_form form,
 struct manifest_summary {
 	const char *media_type; /* static */
 	const struct digest
-		*blobs; /* config and layers; children of an index */
+		*blobs;        /* config and layers; children of an index */
+	const uint64_t *sizes; /* of each of them */
 	size_t n;
 	const char *missing; /* ANNOTATION_MISSING; NULL: nothing */
 };

@@ -328,6 +328,16 @@ store_mem_remove(struct store *st, const struct digest *d)
 	(void)!store_remove_blob(st, d, &e);
 }
 
+void
+store_mem_damage(struct store *st, const struct digest *d, const char *bytes,
+		 size_t n)
+{
+	char name[PATH_CAP];
+
+	path_of(d, name);
+	put(mem_of(st), name, bytes, n);
+}
+
 size_t
 store_mem_reads(struct store *st)
 {

@@ -16,6 +16,10 @@ void store_mem_fail_write(struct store *st);
 /* Lose a blob, as someone who cleans up would. */
 void store_mem_remove(struct store *st, const struct digest *d);
 
+/* Have the blob consist of these bytes, as a disk that rots would. */
+void store_mem_damage(struct store *st, const struct digest *d,
+		      const char *bytes, size_t n);
+
 /* How often store_get_record was called. */
 size_t store_mem_reads(struct store *st);
 

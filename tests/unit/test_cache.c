@@ -105,6 +105,15 @@ misses(const struct cache *c, const struct digest *key, enum cache_depth depth)
 	       !found;
 }
 
+static bool
+is_stored(struct store *st, const struct digest *d)
+{
+	struct err e = ERR_INIT;
+	bool found = false;
+
+	return store_has(st, d, &found, NULL, &e) == 0 && found;
+}
+
 static void
 test_tiers(struct store *st)
 {
@@ -210,9 +219,99 @@ test_cut_layer(struct store *st)
 	must_put(st, "abc", 3, &l.digest);
 	log_set_level(LOG_ERROR);
 	ok(cache_put_layer(&c, &key, &l, &e) == 0 &&
-		   cache_find_layer(&c, &key, &found, &got, &e) == 0 && !found,
-	   "not when its blob was cut short");
+		   cache_find_layer(&c, &key, &found, &got, &e) == 0 &&
+		   !found && !is_stored(st, &l.digest),
+	   "not when its blob was cut short: that is removed");
 	log_set_level(LOG_INFO);
+	state_free(c.state);
+}
+
+/* What is damaged is as good as lost, in either tier, and is no more there. */
+static void
+test_damaged_blobs(struct store *st)
+{
+	static const struct {
+		const char *name;
+		unsigned which; /* layer 0, layer 1, config, manifest */
+		bool same_size;
+	} cases[] = {
+		{"a layer is cut", 1, false},
+		{"config is cut", 2, false},
+		{"manifest is cut", 3, false},
+		{"manifest has other bytes", 3, true},
+	};
+	static char junk[1u << 16];
+
+	memset(junk, 'x', sizeof(junk));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct cache c = open_cache(st, "rot"), fresh;
+		struct stored s;
+		const struct digest *const all[] = {&s.layers[0].layer.digest,
+						    &s.layers[1].layer.digest,
+						    &s.config, &s.manifest};
+		const struct digest *rotten = all[cases[i].which];
+		struct err e = ERR_INIT;
+		size_t n;
+
+		make_image(st, cases[i].name, &s);
+		n = cases[i].same_size ? (size_t)s.size : 5;
+		ok(cache_put_image(&c, &s.key, &s.manifest, &e) == 0 &&
+			   finds(&c, &s, CACHE_NEAR),
+		   "an image whose %s", cases[i].name);
+		store_mem_damage(st, rotten, junk, n);
+		ok(misses(&c, &s.key, CACHE_NEAR) &&
+			   misses(&c, &s.key, CACHE_FAR),
+		   "  is not found");
+		ok(!is_stored(st, rotten), "  what was damaged is gone");
+		store_mem_damage(st, rotten, junk, n);
+		fresh = open_cache(st, cases[i].name);
+		ok(misses(&fresh, &s.key, CACHE_FAR),
+		   "  a new database does not find it either");
+		make_image(st, cases[i].name, &s);
+		ok(finds(&c, &s, CACHE_NEAR) && finds(&fresh, &s, CACHE_FAR),
+		   "  until it is made again");
+		state_free(fresh.state);
+		state_free(c.state);
+	}
+}
+
+/* By digest, and in the list of what is attached. */
+static void
+test_damaged_digest(struct store *st)
+{
+	struct cache c = open_cache(st, "rotten digest");
+	AUTO(buf) struct buf other = BUF_INIT;
+	struct manifest_info info;
+	struct err e = ERR_INIT;
+	bool found = false;
+	struct stored s;
+
+	make_image(st, "list", &s);
+	c.sound = recent_new(3600000);
+	ok(cache_put_referrers(&c, &s.key, &s.manifest, &e) == 0 &&
+		   cache_find_referrers(&c, &s.key, false, &found, &info, &e) ==
+			   0 &&
+		   found,
+	   "a list");
+	store_mem_damage(st, &s.manifest, "{}", 2);
+	ok(cache_find_referrers(&c, &s.key, false, &found, &info, &e) == 0 &&
+		   !found && !is_stored(st, &s.manifest),
+	   "that was cut is no list, however short ago it was one");
+	recent_free(c.sound);
+	c.sound = recent_new(0);
+	make_image(st, "list", &s);
+	ok(cache_find_manifest(&c, &s.manifest, false, &found, &info, &e) ==
+			   0 &&
+		   found,
+	   "until it is made again");
+	while (other.len < s.size)
+		buf_addc(&other, '{');
+	store_mem_damage(st, &s.manifest, other.p, other.len);
+	ok(cache_find_manifest(&c, &s.manifest, false, &found, &info, &e) ==
+			   0 &&
+		   !found && !is_stored(st, &s.manifest),
+	   "nor with other bytes");
+	recent_free(c.sound);
 	state_free(c.state);
 }
 
@@ -320,6 +419,8 @@ main(void)
 	test_missing(st);
 	test_layers(st);
 	test_cut_layer(st);
+	test_damaged_blobs(st);
+	test_damaged_digest(st);
 	test_damaged_record(st);
 	test_manifests(st);
 	test_recent(st);

@@ -119,7 +119,9 @@ test_read_back(const struct manifest_input *in, const struct digest *config,
 	is_str(s.media_type, MEDIA_TYPE_MANIFEST, "  as a manifest");
 	good = s.n == in->n_layers + 1 && digest_eq(&s.blobs[0], config);
 	for (size_t i = 0; good && i < in->n_layers; i++)
-		good = digest_eq(&s.blobs[i + 1], &in->layers[i].layer.digest);
+		good = digest_eq(&s.blobs[i + 1],
+				 &in->layers[i].layer.digest) &&
+		       s.sizes[i + 1] == in->layers[i].layer.size;
 	ok(good, "  with all its blobs");
 }
 
