@@ -108,7 +108,8 @@ static void
 fill(struct buf *to)
 {
 	while (to->len < MEGABYTE)
-		buf_adds(to, "                                              \n");
+		buf_adds(to,
+			 "                                              \n");
 }
 
 /* A manifest that only this name has, over the one layer of all images. */
