@@ -5,10 +5,12 @@
  * five minutes after the last byte of a body; others wait for ever, but only
  * without an error. What all of them follow is a redirect, and each starts
  * their clocks anew. So a request is held for FIRN_HOLD seconds, then sent
- * to itself with one hop more (?w=N), FIRN_HOPS times: Go's HTTP client,
- * under most of these programs, stops at the tenth redirect. On the last hop
- * it is held for FIRN_FINAL_HOLD seconds, but for containerd, which would
- * not wait that long: it gets 429, whereupon it asks again from the start.
+ * to itself with one hop more (?w=N), FIRN_HOPS times at most: Go's HTTP
+ * client, under most of these programs, stops at the tenth redirect. The last
+ * of these hops is kept for when we end, so that who has waited long loses
+ * nothing by a restart. The one before it is the last hold, and lasts
+ * FIRN_FINAL_HOLD seconds, but for containerd, which would not wait that
+ * long: it gets 429, whereupon it asks again from the start.
  * Its HEAD gets 405 after the first hold, since it then asks with GET, and
  * only a redirect that has a body counts for the CRI plugin's clock.
  *
@@ -167,10 +169,13 @@ is_containerd(const struct exchange *x)
 	return strstr(x->request.user_agent, "containerd") != NULL;
 }
 
+/* May it be sent on when its time is up? Once more when we end. */
 static bool
-last_hop(const struct app *a, const struct exchange *x)
+may_hop(const struct app *a, const struct exchange *x, enum wake why)
 {
-	return x->route.query.w >= a->config->hops;
+	uint64_t kept = why == WAKE_SHUTDOWN ? 0 : 1;
+
+	return x->route.query.w + kept < a->config->hops;
 }
 
 static void
@@ -178,7 +183,7 @@ set_deadline(const struct app *a, struct exchange *x)
 {
 	uint64_t hold = a->config->hold_s;
 
-	if (last_hop(a, x) && !is_containerd(x))
+	if (!may_hop(a, x, WAKE_DEADLINE) && !is_containerd(x))
 		hold = a->config->final_hold_s;
 	x->deadline_ms = exchange_now_ms() + hold * 1000;
 }
@@ -188,13 +193,10 @@ static bool
 hop(const struct app *a, struct exchange *x)
 {
 	struct response *r = &x->response;
-	uint64_t w = x->route.query.w + 1;
 
-	if (w > a->config->hops)
-		w = a->config->hops;
 	response_start(r, 307);
 	response_header(r, "Location", "%s",
-			route_hop(&x->arena, &x->route, w));
+			route_hop(&x->arena, &x->route, x->route.query.w + 1));
 	response_header(r, "Content-Type", "text/plain");
 	response_header(r, "Cache-Control", "no-store");
 	buf_adds(&r->body, "image is being built: ");
@@ -219,7 +221,7 @@ wait_is_over(const struct app *a, struct exchange *x, enum wake why)
 				 "goes on, retry");
 	if (why != WAKE_SHUTDOWN && is_containerd(x) && !is_get(x))
 		f = FAULT_HEAD_BUILDING;
-	else if (!last_hop(a, x))
+	else if (may_hop(a, x, why))
 		return hop(a, x);
 	else if (why == WAKE_SHUTDOWN || is_containerd(x))
 		f = FAULT_STILL_BUILDING;

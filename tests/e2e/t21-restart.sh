@@ -62,6 +62,12 @@ curl -sS -L -Z --parallel-immediate --parallel-max 100 \
 	"$url/v2/wait-3000/manifests/latest?i=[1-100]" \
 	> "$tmp/codes" 2> "$tmp/errors" &
 crowd=$!
+# Some have been sent on as often as anybody is.
+curl -sS -L -Z --parallel-immediate --parallel-max 50 \
+	--no-progress-meter -o /dev/null -w '%{http_code}\n' \
+	"$url/v2/wait-3000/manifests/latest?w=8&i=[1-50]" \
+	> "$tmp/late" 2>> "$tmp/errors" &
+late=$!
 sleep 0.7
 kill -HUP $manager
 # Warm requests go on through the restart.
@@ -75,6 +81,9 @@ wait $crowd
 is "$(sort "$tmp/codes" | uniq -c | xargs)" "100 200" \
 	"100 who wait for a build all get it, through a restart" ||
 	sed 's/^/# /' "$tmp/errors"
+wait $late
+is "$(sort "$tmp/late" | uniq -c | xargs)" "50 200" \
+	"and so do 50 who are in their last hold"
 is "$lost" 0 "no warm request is lost either"
 kill -TERM $manager
 wait $manager
