@@ -81,8 +81,48 @@ conn_drop(void *arg)
 	conn_close(c);
 }
 
+/*
+ * row_checksum(TABLE, COLUMN...): of all that a row says. Each value goes
+ * with its type: a number that damage turned into text is another one.
+ */
+static void
+row_checksum(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+	AUTO(hasher) struct hasher h;
+	struct digest d;
+
+	hasher_init(&h);
+	for (int i = 0; i < n; i++) {
+		int type = sqlite3_value_type(v[i]);
+
+		hasher_field_u64(&h, (uint64_t)type);
+		if (type == SQLITE_INTEGER) {
+			hasher_field_u64(&h,
+					 (uint64_t)sqlite3_value_int64(v[i]));
+		} else {
+			const void *p = sqlite3_value_blob(v[i]);
+
+			hasher_field(&h, p, (size_t)sqlite3_value_bytes(v[i]));
+		}
+	}
+	hasher_finish(&h, &d);
+	sqlite3_result_blob(ctx, d.b, DIGEST_SIZE, SQLITE_TRANSIENT);
+}
+
+/* Does this error say that the file is damaged, or is another one? */
+static bool
+is_damage(sqlite3 *sql)
+{
+	int code = sqlite3_extended_errcode(sql);
+
+	return (code & 0xff) == SQLITE_CORRUPT ||
+	       (code & 0xff) == SQLITE_NOTADB ||
+	       code == SQLITE_READONLY_DBMOVED ||
+	       code == SQLITE_IOERR_SHORT_READ;
+}
+
 static int
-open_db(const char *path, sqlite3 **ret, struct err *e)
+open_db(const char *path, sqlite3 **ret, bool *ret_damaged, struct err *e)
 {
 	static const char setup[] = "PRAGMA synchronous = NORMAL;";
 	sqlite3 *sql = NULL;
@@ -92,8 +132,12 @@ open_db(const char *path, sqlite3 **ret, struct err *e)
 				    SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK ||
 	    sqlite3_busy_timeout(sql, 10000) != SQLITE_OK ||
+	    sqlite3_create_function_v2(
+		    sql, "row_checksum", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+		    NULL, row_checksum, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(sql, setup, NULL, NULL, NULL) != SQLITE_OK) {
 		db_error(e, sql, "open");
+		*ret_damaged = is_damage(sql);
 		(void)sqlite3_close(sql);
 		return -1;
 	}
@@ -101,9 +145,12 @@ open_db(const char *path, sqlite3 **ret, struct err *e)
 	return 0;
 }
 
-/* Open what is there now. The generation is read first: it may only be old. */
+/*
+ * Open what is there now. The generation is read first, and which file it is:
+ * they may only be old.
+ */
 static int
-conn_open(struct conn *c, struct err *e)
+conn_open(struct conn *c, bool *ret_damaged, struct err *e)
 {
 	struct db *db = c->owner;
 	struct stat st = {.st_ino = 0};
@@ -111,37 +158,37 @@ conn_open(struct conn *c, struct err *e)
 	(void)pthread_mutex_lock(&db->lock);
 	c->generation = db->generation;
 	(void)pthread_mutex_unlock(&db->lock);
-	if (open_db(db->path, &c->sql, e) < 0)
-		return -1;
 	(void)stat(db->path, &st);
 	c->dev = st.st_dev;
 	c->ino = st.st_ino;
-	return 0;
+	*ret_damaged = false;
+	return open_db(db->path, &c->sql, ret_damaged, e);
 }
 
 /* --- making and migrating */
 
+/* The number that a query without parameters gives. */
 static int
-get_version(sqlite3 *sql, int *ret)
+get_number(sqlite3 *sql, const char *query, sqlite3_int64 *ret)
 {
 	sqlite3_stmt *s = NULL;
-	int r = sqlite3_prepare_v2(sql, "PRAGMA user_version", -1, &s, NULL);
+	int r = sqlite3_prepare_v2(sql, query, -1, &s, NULL);
 
 	if (r == SQLITE_OK)
 		r = sqlite3_step(s);
 	if (r == SQLITE_ROW)
-		*ret = sqlite3_column_int(s, 0);
+		*ret = sqlite3_column_int64(s, 0);
 	(void)sqlite3_finalize(s);
 	return r == SQLITE_ROW ? 0 : -1;
 }
 
 static int
-run_migrations(const struct db_schema *schema, sqlite3 *sql, int from,
+run_migrations(const struct db_schema *schema, sqlite3 *sql, size_t from,
 	       struct err *e)
 {
 	char pragma[64];
 
-	for (size_t i = (size_t)from; i < schema->n_migrations; i++)
+	for (size_t i = from; i < schema->n_migrations; i++)
 		if (sqlite3_exec(sql, schema->migrations[i], NULL, NULL,
 				 NULL) != SQLITE_OK)
 			return db_error(e, sql, "migrate");
@@ -182,23 +229,44 @@ use_wal(sqlite3 *sql, struct err *e)
 	return 0;
 }
 
+/*
+ * Does its version fit what is in it? The tables of version 0 are none; and
+ * steps that are right fail only on tables that are not those of its version.
+ */
+static int
+migrate_from(const struct db_schema *schema, sqlite3 *sql, bool *ret_damaged,
+	     struct err *e)
+{
+	sqlite3_int64 version, tables;
+	int r;
+
+	if (get_number(sql, "PRAGMA user_version", &version) < 0 ||
+	    get_number(sql, "SELECT count(*) FROM sqlite_schema", &tables) < 0)
+		return db_error(e, sql, "read version");
+	if (version > (sqlite3_int64)schema->n_migrations)
+		return err_set(e, ERR_SYSTEM,
+			       "state database: made by a newer version of "
+			       "Firn (%lld; this one knows %zu)",
+			       version, schema->n_migrations);
+	*ret_damaged = version < 0 || (version == 0 && tables > 0);
+	if (*ret_damaged)
+		return err_set(e, ERR_SYSTEM,
+			       "state database: its version is damaged");
+	r = run_migrations(schema, sql, (size_t)version, e);
+	*ret_damaged = r < 0 && sqlite3_errcode(sql) == SQLITE_ERROR;
+	return r;
+}
+
 /* In one transaction: it is there whole or not at all. */
 static int
-migrate(const struct db_schema *schema, sqlite3 *sql, struct err *e)
+migrate(const struct db_schema *schema, sqlite3 *sql, bool *ret_damaged,
+	struct err *e)
 {
-	int version = 0, r;
+	int r;
 
 	if (sqlite3_exec(sql, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return db_error(e, sql, "lock");
-	if (get_version(sql, &version) < 0)
-		r = db_error(e, sql, "read version");
-	else if (version > (int)schema->n_migrations)
-		r = err_set(e, ERR_SYSTEM,
-			    "state database: made by a newer version of Firn "
-			    "(%d; this one knows %zu)",
-			    version, schema->n_migrations);
-	else
-		r = run_migrations(schema, sql, version, e);
+	r = migrate_from(schema, sql, ret_damaged, e);
 	if (sqlite3_exec(sql, r == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL,
 			 NULL) != SQLITE_OK &&
 	    r == 0)
@@ -263,26 +331,42 @@ set_aside_if_damaged(const char *path, struct err *e)
 	return set_aside(path, e);
 }
 
-/* --- damage that shows while it is used */
-
-/* Does this error say that the file is damaged, or is another one? */
-static bool
-is_damage(sqlite3 *sql)
+static int
+try_ready(const struct db *db, bool *ret_damaged, struct err *e)
 {
-	int code = sqlite3_extended_errcode(sql);
+	sqlite3 *sql = NULL;
+	int r;
 
-	return (code & 0xff) == SQLITE_CORRUPT ||
-	       (code & 0xff) == SQLITE_NOTADB ||
-	       code == SQLITE_READONLY_DBMOVED ||
-	       code == SQLITE_IOERR_SHORT_READ;
+	if (open_db(db->path, &sql, ret_damaged, e) < 0)
+		return -1;
+	r = use_wal(sql, e);
+	if (r == 0)
+		r = migrate(db->schema, sql, ret_damaged, e);
+	(void)sqlite3_close(sql);
+	return r;
 }
+
+/* Make or migrate the file, with the directory locked. */
+static int
+make_ready(const struct db *db, struct err *e)
+{
+	bool damaged = false;
+
+	if (try_ready(db, &damaged, e) == 0)
+		return 0;
+	if (!damaged)
+		return -1;
+	err_clear(e);
+	return set_aside(db->path, e) < 0 ? -1 : try_ready(db, &damaged, e);
+}
+
+/* --- damage that shows while it is used */
 
 /* With the lock held. Another process may have done it before us. */
 static int
 replace_file(struct db *db, const struct conn *c, struct err *e)
 {
 	AUTO(fd) int lock = -1;
-	sqlite3 *sql = NULL;
 	struct stat st;
 	int r;
 
@@ -293,13 +377,7 @@ replace_file(struct db *db, const struct conn *c, struct err *e)
 		r = set_aside(db->path, e);
 	else
 		r = set_aside_if_damaged(db->path, e);
-	if (r < 0 || open_db(db->path, &sql, e) < 0)
-		return -1;
-	r = use_wal(sql, e);
-	if (r == 0)
-		r = migrate(db->schema, sql, e);
-	(void)sqlite3_close(sql);
-	return r;
+	return r < 0 ? -1 : make_ready(db, e);
 }
 
 /*
@@ -352,6 +430,7 @@ static int
 conn_get(struct db *db, struct conn **ret, struct err *e)
 {
 	struct conn *c = pthread_getspecific(db->mine);
+	bool damaged;
 
 	if (!c) {
 		c = xcalloc(1, sizeof(*c));
@@ -367,8 +446,13 @@ conn_get(struct db *db, struct conn **ret, struct err *e)
 		return -1;
 	if (c->sql && is_outdated(c))
 		conn_shut(c);
-	if (!c->sql && conn_open(c, e) < 0)
-		return -1;
+	if (!c->sql && conn_open(c, &damaged, e) < 0) {
+		if (!damaged)
+			return -1;
+		err_clear(e);
+		if (heal(db, e) < 0 || conn_open(c, &damaged, e) < 0)
+			return -1;
+	}
 	*ret = c;
 	return 0;
 }
@@ -380,7 +464,6 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 	AUTO(buf) struct buf path = BUF_INIT;
 	AUTO(fd) int lock = -1;
 	struct db *db;
-	struct conn *c;
 
 	buf_printf(&path, "%s/firn.sqlite", dir);
 	if (fs_mkdirs(dir, 0755, e) < 0 || lock_dir(dir, &lock, e) < 0 ||
@@ -393,8 +476,7 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 	(void)pthread_mutex_init(&db->lock, NULL);
 	if (pthread_key_create(&db->mine, conn_drop) != 0)
 		abort();
-	if (conn_get(db, &c, e) < 0 || use_wal(c->sql, e) < 0 ||
-	    migrate(schema, c->sql, e) < 0) {
+	if (make_ready(db, e) < 0) {
 		db_free(db);
 		return -1;
 	}
@@ -505,14 +587,13 @@ db_run(struct db *db, sqlite3_stmt *s, struct err *e)
 	return 0;
 }
 
-int
-db_column_digest(sqlite3_stmt *s, int i, struct digest *ret, struct err *e)
+bool
+db_column_digest(sqlite3_stmt *s, int i, struct digest *ret)
 {
 	const void *p = sqlite3_column_blob(s, i);
 
 	if (!p || sqlite3_column_bytes(s, i) != DIGEST_SIZE)
-		return err_set(e, ERR_SYSTEM,
-			       "state database: a digest is damaged");
+		return false;
 	memcpy(ret->b, p, DIGEST_SIZE);
-	return 0;
+	return true;
 }

@@ -25,6 +25,10 @@ struct db;
 struct digest;
 struct err;
 
+/*
+ * Queries and migrations may call row_checksum(TABLE, COLUMN...), which gives
+ * the SHA-256 of its arguments as a blob.
+ */
 struct db_schema {
 	/* Step i makes version i + 1 out of version i. */
 	const char *const *migrations;
@@ -57,8 +61,7 @@ void db_finish(sqlite3_stmt *s);
 /* Step once, and finish. */
 MUST_CHECK int db_run(struct db *db, sqlite3_stmt *s, struct err *e);
 
-/* A column that must be a digest; anything else is damage. */
-MUST_CHECK int db_column_digest(sqlite3_stmt *s, int i, struct digest *ret,
-				struct err *e);
+/* A column that must be a digest; false when it is none. */
+MUST_CHECK bool db_column_digest(sqlite3_stmt *s, int i, struct digest *ret);
 
 #endif

@@ -14,6 +14,7 @@
 #include "core/model/graph.h"
 #include "core/model/layers.h"
 #include "core/model/popularity.h"
+#include "core/sys/log.h"
 
 /*
  * Step i makes version i + 1 out of version i. Steps are only ever added:
@@ -41,6 +42,32 @@ static const char *const migrations[] = {
 
 	("CREATE TABLE usage ("
 	 "  name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;"),
+
+	/*
+	 * What is trusted has a checksum now. Nothing of it is taken over: it
+	 * may be damaged already, and the records in storage have it too. The
+	 * old tables stay, empty: a process of an older version may be at
+	 * work beside us, and would take a change of them for damage.
+	 */
+	"CREATE TABLE kept_revisions ("
+	"  key BLOB PRIMARY KEY, id TEXT NOT NULL, time INTEGER NOT NULL,"
+	"  until INTEGER NOT NULL, checksum BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE kept_images ("
+	"  key BLOB PRIMARY KEY, manifest BLOB NOT NULL,"
+	"  checksum BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE kept_layers ("
+	"  key BLOB PRIMARY KEY, digest BLOB NOT NULL, diff_id BLOB NOT NULL,"
+	"  size INTEGER NOT NULL, compression INTEGER NOT NULL,"
+	"  checksum BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE kept_manifests ("
+	"  digest BLOB PRIMARY KEY, size INTEGER NOT NULL,"
+	"  media_type TEXT NOT NULL, blobs BLOB NOT NULL,"
+	"  checksum BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE kept_referrers ("
+	"  subject BLOB PRIMARY KEY, list BLOB NOT NULL,"
+	"  checksum BLOB NOT NULL) WITHOUT ROWID;"
+	"DELETE FROM revisions; DELETE FROM images; DELETE FROM layers;"
+	"DELETE FROM manifests; DELETE FROM referrers;",
 };
 
 enum query {
@@ -62,25 +89,35 @@ enum query {
 	CHECK,
 };
 
+/* Lookups begin with: is the row as it was written? */
+#define ROW(table, columns, where)                                            \
+	"SELECT checksum IS row_checksum('" table "', " columns "), " columns \
+	" FROM " table " WHERE " where
+#define PUT(table, parameters)                            \
+	"REPLACE INTO " table " VALUES (" parameters ", " \
+	"row_checksum('" table "', " parameters "))"
+
 static const char *const queries[] = {
-	[GET_REVISION] = "SELECT id, time FROM revisions"
-			 " WHERE key = ?1 AND until > ?2",
-	[PUT_REVISION] = "REPLACE INTO revisions VALUES (?1, ?2, ?3, ?4)",
-	[GET_IMAGE] = "SELECT manifest FROM images WHERE key = ?1",
-	[PUT_IMAGE] = "REPLACE INTO images VALUES (?1, ?2)",
-	[GET_LAYER] = "SELECT digest, diff_id, size, compression FROM layers"
-		      " WHERE key = ?1",
-	[PUT_LAYER] = "REPLACE INTO layers VALUES (?1, ?2, ?3, ?4, ?5)",
-	[GET_MANIFEST] = "SELECT size, media_type, blobs FROM manifests"
-			 " WHERE digest = ?1",
-	[PUT_MANIFEST] = "REPLACE INTO manifests VALUES (?1, ?2, ?3, ?4)",
+	[GET_REVISION] = ROW("kept_revisions", "key, id, time, until",
+			     "key = ?1 AND until > ?2"),
+	[PUT_REVISION] = PUT("kept_revisions", "?1, ?2, ?3, ?4"),
+	[GET_IMAGE] = ROW("kept_images", "key, manifest", "key = ?1"),
+	[PUT_IMAGE] = PUT("kept_images", "?1, ?2"),
+	[GET_LAYER] =
+		ROW("kept_layers", "key, digest, diff_id, size, compression",
+		    "key = ?1"),
+	[PUT_LAYER] = PUT("kept_layers", "?1, ?2, ?3, ?4, ?5"),
+	[GET_MANIFEST] = ROW("kept_manifests",
+			     "digest, size, media_type, blobs", "digest = ?1"),
+	[PUT_MANIFEST] = PUT("kept_manifests", "?1, ?2, ?3, ?4"),
 	[PUT_TAG] = "REPLACE INTO tags VALUES (?1, ?2, ?3)",
 	[LIST_TAGS] = "SELECT tag FROM tags WHERE name = ?3 AND tag > ?1"
 		      " ORDER BY tag LIMIT ?2",
 	[LIST_IMAGES] = "SELECT DISTINCT name FROM tags WHERE name > ?1"
 			" ORDER BY name LIMIT ?2",
-	[GET_REFERRERS] = "SELECT list FROM referrers WHERE subject = ?1",
-	[PUT_REFERRERS] = "REPLACE INTO referrers VALUES (?1, ?2)",
+	[GET_REFERRERS] =
+		ROW("kept_referrers", "subject, list", "subject = ?1"),
+	[PUT_REFERRERS] = PUT("kept_referrers", "?1, ?2"),
 	[ADD_USAGE] = "INSERT INTO usage SELECT DISTINCT value, 1"
 		      " FROM json_each(?1) WHERE true"
 		      " ON CONFLICT (name) DO UPDATE SET count = count + 1",
@@ -120,6 +157,33 @@ state_free(struct state *st)
 	free(st);
 }
 
+static void
+warn_damaged(sqlite3_stmt *s, const struct digest *key)
+{
+	char hex[DIGEST_HEX_CAP];
+
+	digest_hex(key, hex);
+	log_warn("state.row_damaged", LOG_S("key", hex),
+		 LOG_S("query", sqlite3_sql(s)));
+}
+
+/*
+ * The row of a key. One that is not as it was written counts as none: what
+ * it said is found again elsewhere, and put in its place.
+ */
+static int
+step_row(struct state *st, sqlite3_stmt *s, const struct digest *key,
+	 bool *ret_found, struct err *e)
+{
+	if (db_step(st->db, s, ret_found, e) < 0)
+		return -1;
+	if (*ret_found && sqlite3_column_int(s, 0) != 1) {
+		warn_damaged(s, key);
+		*ret_found = false;
+	}
+	return 0;
+}
+
 int
 state_get_revision(struct state *st, const struct digest *key, uint64_t now,
 		   bool *ret_found, struct revision *ret, struct err *e)
@@ -131,12 +195,12 @@ state_get_revision(struct state *st, const struct digest *key, uint64_t now,
 		return -1;
 	db_bind_digest(s, 1, key);
 	db_bind_u64(s, 2, now);
-	if (db_step(st->db, s, ret_found, e) < 0)
+	if (step_row(st, s, key, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
 		(void)snprintf(ret->id, sizeof(ret->id), "%s",
-			       (const char *)sqlite3_column_text(s, 0));
-		ret->time = (uint64_t)sqlite3_column_int64(s, 1);
+			       (const char *)sqlite3_column_text(s, 2));
+		ret->time = (uint64_t)sqlite3_column_int64(s, 3);
 	}
 	db_finish(s);
 	return 0;
@@ -163,18 +227,19 @@ get_digest(struct state *st, enum query q, const struct digest *key,
 	   bool *ret_found, struct digest *ret, struct err *e)
 {
 	sqlite3_stmt *s = db_begin(st->db, q, e);
-	int r = 0;
 
 	*ret_found = false;
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, key);
-	if (db_step(st->db, s, ret_found, e) < 0)
+	if (step_row(st, s, key, ret_found, e) < 0)
 		return -1;
-	if (*ret_found)
-		r = db_column_digest(s, 0, ret, e);
+	if (*ret_found && !db_column_digest(s, 2, ret)) {
+		warn_damaged(s, key);
+		*ret_found = false;
+	}
 	db_finish(s);
-	return r;
+	return 0;
 }
 
 static int
@@ -218,17 +283,16 @@ state_put_referrers(struct state *st, const struct digest *subject,
 	return put_digest(st, PUT_REFERRERS, subject, list, e);
 }
 
-static int
-column_compression(sqlite3_stmt *s, int i, enum compression_kind *ret,
-		   struct err *e)
+/* Its checksum is right; who wrote it may have been wrong. */
+static bool
+column_compression(sqlite3_stmt *s, int i, enum compression_kind *ret)
 {
 	sqlite3_int64 v = sqlite3_column_int64(s, i);
 
 	if (v != COMPRESSION_GZIP && v != COMPRESSION_ZSTD)
-		return err_set(e, ERR_SYSTEM,
-			       "state database: a compression is damaged");
+		return false;
 	*ret = (enum compression_kind)v;
-	return 0;
+	return true;
 }
 
 int
@@ -236,24 +300,24 @@ state_get_layer(struct state *st, const struct digest *key, bool *ret_found,
 		struct layer *ret, struct err *e)
 {
 	sqlite3_stmt *s = db_begin(st->db, GET_LAYER, e);
-	int r = 0;
 
 	*ret_found = false;
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, key);
-	if (db_step(st->db, s, ret_found, e) < 0)
+	if (step_row(st, s, key, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
-		r = db_column_digest(s, 0, &ret->digest, e);
-		if (r == 0)
-			r = db_column_digest(s, 1, &ret->diff_id, e);
-		ret->size = (uint64_t)sqlite3_column_int64(s, 2);
-		if (r == 0)
-			r = column_compression(s, 3, &ret->compression, e);
+		ret->size = (uint64_t)sqlite3_column_int64(s, 4);
+		if (!db_column_digest(s, 2, &ret->digest) ||
+		    !db_column_digest(s, 3, &ret->diff_id) ||
+		    !column_compression(s, 5, &ret->compression)) {
+			warn_damaged(s, key);
+			*ret_found = false;
+		}
 	}
 	db_finish(s);
-	return r;
+	return 0;
 }
 
 int
@@ -284,13 +348,13 @@ state_get_manifest(struct state *st, const struct digest *d, bool *ret_found,
 	if (!s)
 		return -1;
 	db_bind_digest(s, 1, d);
-	if (db_step(st->db, s, ret_found, e) < 0)
+	if (step_row(st, s, d, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {
-		*ret_size = (uint64_t)sqlite3_column_int64(s, 0);
-		buf_adds(media_type, (const char *)sqlite3_column_text(s, 1));
-		n = sqlite3_column_bytes(s, 2);
-		buf_add(blobs, sqlite3_column_blob(s, 2), (size_t)n);
+		*ret_size = (uint64_t)sqlite3_column_int64(s, 2);
+		buf_adds(media_type, (const char *)sqlite3_column_text(s, 3));
+		n = sqlite3_column_bytes(s, 4);
+		buf_add(blobs, sqlite3_column_blob(s, 4), (size_t)n);
 	}
 	db_finish(s);
 	return 0;
@@ -332,6 +396,7 @@ static int
 list(struct state *st, sqlite3_stmt *s, const char *last, size_t max,
      struct arena *a, struct state_names *ret, struct err *e)
 {
+	const char *name;
 	bool row = false;
 	size_t cap = 16;
 
@@ -352,8 +417,9 @@ list(struct state *st, sqlite3_stmt *s, const char *last, size_t max,
 			ret->v = v;
 			cap *= 2;
 		}
-		ret->v[ret->n++] = arena_strdup(
-			a, (const char *)sqlite3_column_text(s, 0));
+		name = (const char *)sqlite3_column_text(s, 0);
+		/* Damage may have made it NULL. */
+		ret->v[ret->n++] = arena_strdup(a, name ? name : "");
 	}
 	db_finish(s);
 	return 0;
@@ -403,6 +469,7 @@ int
 state_get_usage(struct state *st, struct popularity *to, struct err *e)
 {
 	sqlite3_stmt *s = db_begin(st->db, GET_USAGE, e);
+	const char *name;
 	bool row = false;
 
 	if (!s)
@@ -412,8 +479,10 @@ state_get_usage(struct state *st, struct popularity *to, struct err *e)
 			return -1;
 		if (!row)
 			break;
-		popularity_add(to, (const char *)sqlite3_column_text(s, 0),
-			       (uint64_t)sqlite3_column_int64(s, 1));
+		name = (const char *)sqlite3_column_text(s, 0);
+		if (name)
+			popularity_add(to, name,
+				       (uint64_t)sqlite3_column_int64(s, 1));
 	}
 	db_finish(s);
 	return 0;

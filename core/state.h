@@ -6,7 +6,8 @@
  * What this machine remembers, in SQLite: the first cache tier. Nothing in
  * it is the only copy; a database that is lost or damaged costs lookups: it
  * is set aside as *.damaged and made anew when that is noticed, at the next
- * open or while it is used.
+ * open or while it is used. Rows have checksums: one that is not as it was
+ * put is logged and counts as absent, and the next put mends it.
  *
  * Any thread, several processes: WAL, a connection and prepared statements
  * per thread. Lookups say absence with false; failures are ERR_SYSTEM.

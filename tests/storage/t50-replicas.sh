@@ -60,8 +60,14 @@ grep -q state.damaged "$tmp/b/firn.log"
 ok $? "  the log says so"
 [ -e "$db.damaged" ] && [ "$(sqlite3 "$db" 'PRAGMA quick_check')" = ok ]
 ok $? "  it is set aside, and a sound one is in its place"
-[ "$(sqlite3 "$db" 'SELECT count(*) FROM images')" -gt 0 ]
+[ "$(sqlite3 "$db" 'SELECT count(*) FROM kept_images')" -gt 0 ]
 ok $? "  which is filled as requests come"
+sqlite3 "$db" "UPDATE kept_images SET manifest = randomblob(32);
+	UPDATE kept_manifests SET size = 7, media_type = x'00'"
+sleep 1.2
+is "$(manifest_digest $name)" "$digest" "so is a row that says another thing"
+grep -q state.row_damaged "$tmp/b/firn.log"
+ok $? "  the log says so"
 
 # Both behind one nginx, with Nix on both.
 stop_b
