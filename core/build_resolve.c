@@ -24,7 +24,7 @@ resolve_options_of(const struct build *b)
 	const struct config *c = b->g->config;
 
 	return (struct resolve_options){
-		.channel_url = c->channel_url,
+		.channel_url = c->source.channel_url,
 		.state_path = c->state_path,
 		.offline = c->offline,
 		.cancel = job_cancel_flag(b->job),

@@ -58,6 +58,20 @@ read_text(struct owned *o, const struct variable *v, const char *s,
 	return 0;
 }
 
+/* A URL with one %s in it, which stands for a name. */
+static int
+read_template(struct owned *o, const struct variable *v, const char *s,
+	      struct err *e)
+{
+	const char *p = strstr(s, "%s");
+
+	if (!p || strstr(p + 2, "%s"))
+		return err_set(e, ERR_INVALID,
+			       "a URL with one %%s in it is wanted, for the "
+			       "channel's name");
+	return read_text(o, v, s, e);
+}
+
 static int
 read_number(struct owned *o, const struct variable *v, const char *s,
 	    struct err *e)
@@ -331,7 +345,7 @@ static const struct variable variables[] = {
 	{"FIRN_PKGS_FLAKE", NULL, NULL, read_source, .source = SOURCE_FLAKE},
 	{"FIRN_CHANNEL_URL", NULL,
 	 "https://github.com/NixOS/nixpkgs/archive/%s.tar.gz",
-	 .read = read_text, AT(channel_url)},
+	 .read = read_template, AT(source.channel_url)},
 	{"FIRN_OFFLINE", NULL, "0", .read = read_flag, AT(offline)},
 	{"FIRN_NIX_TIMEOUT", "NIX_TIMEOUT", "60",
 	 NUMBER(nix_timeout_s, 1, 7 * DAY)},

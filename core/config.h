@@ -36,7 +36,6 @@ enum blob_delivery {
 
 struct config {
 	struct source source; /* exactly one is configured */
-	const char *channel_url;
 	bool offline;
 	uint64_t nix_timeout_s;
 	uint64_t resolve_ttl_s;

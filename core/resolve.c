@@ -137,15 +137,16 @@ resolve_tree(const struct source *s, const char *tag, const struct revision *r,
 	case SOURCE_GIT:
 		if (git_fetch_tree(s->location, r->id, o, e) < 0)
 			return -1;
-		break;
+		trees_path(o, r->id, path);
+		return 0;
 	case SOURCE_CHANNEL:
 		if (channel_fetch_tree(channel_name(s, tag), r->id, o, e) < 0)
 			return -1;
-		break;
+		channel_tree_path(o, r->id, path);
+		return 0;
 	case SOURCE_FLAKE:
-		assert(false);
-		return err_set(e, ERR_SYSTEM, "a flake is unpacked by Nix");
+		break;
 	}
-	trees_path(o, r->id, path);
-	return 0;
+	assert(false);
+	return err_set(e, ERR_SYSTEM, "a flake is unpacked by Nix");
 }

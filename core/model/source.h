@@ -25,6 +25,11 @@ enum source_kind {
 struct source {
 	enum source_kind kind;
 	const char *location; /* directory, channel, repository URL, flake */
+	/*
+	 * Of a channel: where its tarballs are, with one %s for the name;
+	 * other kinds do not look at it.
+	 */
+	const char *channel_url;
 };
 
 /* "path", "channel", "git", "flake": stable, part of keys. */

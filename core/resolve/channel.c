@@ -50,6 +50,34 @@ fail_no_channel(const char *name, struct err *e)
 		       "there is no channel, branch or commit \"%s\"", name);
 }
 
+/*
+ * The name of a revision's tree. A digest says what is in it. A commit does
+ * so for the one who has the tarball of it: elsewhere it may be another.
+ */
+static void
+name_tree(const struct resolve_options *o, const char *id, struct buf *to)
+{
+	char hex[DIGEST_HEX_CAP];
+	struct digest d;
+
+	buf_adds(to, id);
+	if (!is_commit(id))
+		return;
+	digest_of(o->channel_url, strlen(o->channel_url), &d);
+	digest_hex(&d, hex);
+	buf_printf(to, "-%.16s", hex);
+}
+
+static int
+find_tree(const struct resolve_options *o, const char *id, bool *ret_found,
+	  uint64_t *ret_time, struct err *e)
+{
+	AUTO(buf) struct buf name = BUF_INIT;
+
+	name_tree(o, id, &name);
+	return trees_find(o, name.p, ret_found, ret_time, e);
+}
+
 /* --- unpacking */
 
 /* A tarball with one directory at its top: the set is in there. */
@@ -105,8 +133,10 @@ add_tree(const struct resolve_options *o, const char *file, const char *id,
 	 struct err *e)
 {
 	AUTO(buf) struct buf temp = BUF_INIT, top = BUF_INIT;
+	AUTO(buf) struct buf name = BUF_INIT;
 	uint64_t when;
 
+	name_tree(o, id, &name);
 	if (trees_begin(o, &temp, e) < 0)
 		return -1;
 	if (unpack(o, file, temp.p, e) < 0 ||
@@ -114,7 +144,7 @@ add_tree(const struct resolve_options *o, const char *file, const char *id,
 		trees_abort(temp.p);
 		return -1;
 	}
-	return trees_commit(o, temp.p, top.p, id, when, e);
+	return trees_commit(o, temp.p, top.p, name.p, when, e);
 }
 
 /* --- tarballs */
@@ -163,7 +193,7 @@ take_file(const struct resolve_options *o, const char *file, struct buf *id,
 			return -1;
 		name_digest(&d, id);
 	}
-	if (trees_find(o, id->p, &found, &when, e) < 0)
+	if (find_tree(o, id->p, &found, &when, e) < 0)
 		return -1;
 	return found ? 0 : add_tree(o, file, id->p, e);
 }
@@ -203,7 +233,7 @@ recall(const struct resolve_options *o, const char *url, struct memory *m)
 		return;
 	memcpy(m->id, text.p, (size_t)(nl - text.p));
 	/* What can't be shown any more has to be sent again. */
-	if (trees_find(o, m->id, &found, &when, &e) == 0 && found)
+	if (find_tree(o, m->id, &found, &when, &e) == 0 && found)
 		buf_adds(&m->etag, nl + 1);
 }
 
@@ -378,7 +408,7 @@ channel_resolve(const char *name, const struct resolve_options *o,
 		return -1;
 	if (id.len == 0 && take_url(o, name, &id, e) < 0)
 		return -1;
-	if (trees_find(o, id.p, &found, &ret->time, e) < 0)
+	if (find_tree(o, id.p, &found, &ret->time, e) < 0)
 		return -1;
 	if (!found)
 		return err_set(e, ERR_BUSY, "the package set is gone again");
@@ -394,7 +424,7 @@ channel_fetch_tree(const char *name, const char *id,
 	uint64_t when;
 	bool found;
 
-	if (trees_find(o, id, &found, &when, e) < 0)
+	if (find_tree(o, id, &found, &when, e) < 0)
 		return -1;
 	if (found)
 		return 0;
@@ -408,4 +438,14 @@ channel_fetch_tree(const char *name, const char *id,
 		return err_set(e, ERR_BUSY,
 			       "the package set has moved on, try again");
 	return 0;
+}
+
+void
+channel_tree_path(const struct resolve_options *o, const char *id,
+		  struct buf *to)
+{
+	AUTO(buf) struct buf name = BUF_INIT;
+
+	name_tree(o, id, &name);
+	trees_path(o, name.p, to);
 }

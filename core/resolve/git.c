@@ -321,7 +321,10 @@ fetch_shallow(struct git *g, const struct git_ref *ref, bool *ret_found,
 	return has_commit(g, "shallow", ref->commit, ret_found, full, e);
 }
 
-/* All branches and tags with their history. */
+/*
+ * All branches and tags with their history. Those that are gone there go here
+ * first: a branch "a" would be in the way of "a/b".
+ */
 static int
 fetch_all(struct git *g, const char *commit, bool *ret_found, char full[41],
 	  struct err *e)
@@ -336,8 +339,8 @@ fetch_all(struct git *g, const char *commit, bool *ret_found, char full[41],
 	if (check_online(g, e) < 0)
 		return -1;
 	if (git_run(g, "all", NULL, FETCH_TIMEOUT_S,
-		    WORDS("fetch", "-q", "--force", "--no-tags", "--", g->url,
-			  "refs/heads/*:refs/heads/*",
+		    WORDS("fetch", "-q", "--force", "--prune", "--no-tags",
+			  "--", g->url, "refs/heads/*:refs/heads/*",
 			  "refs/tags/*:refs/tags/*"),
 		    &res, e) < 0)
 		return -1;

@@ -51,6 +51,9 @@ MUST_CHECK int channel_resolve(const char *name,
 MUST_CHECK int channel_fetch_tree(const char *name, const char *id,
 				  const struct resolve_options *o,
 				  struct err *e);
+/* Where that is, appended. */
+void channel_tree_path(const struct resolve_options *o, const char *id,
+		       struct buf *to);
 
 /* --- trees.c: unpacked revisions, STATE/src/ID */
 

@@ -41,7 +41,7 @@ find_set(struct nix *nix, const struct config *c, const char *tag,
 	 struct err *e)
 {
 	const struct resolve_options how = {
-		.channel_url = c->channel_url,
+		.channel_url = c->source.channel_url,
 		.state_path = c->state_path,
 		.offline = c->offline,
 	};

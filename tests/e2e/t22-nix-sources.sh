@@ -86,6 +86,14 @@ before=$(metric firn_processes_started_total)
 is "$(http "$url/v2/word/manifests/sha256-$(printf '%064d' 0).sig")" 404 \
 	"a signature's tag"
 is "$(metric firn_processes_started_total)" "$before" "costs nothing"
+git_set push -q "$tmp/set.git" trunk:feature
+change three # a commit that has to be looked for: all branches are fetched
+is "$(http "$url/v2/word/manifests/$(git_set rev-parse --short=12 HEAD)")" 200 \
+	"a new commit, with a branch feature"
+git_set push -q "$tmp/set.git" :feature trunk:refs/heads/feature/x
+change four
+is "$(http "$url/v2/word/manifests/$(git_set rev-parse --short=12 HEAD)")" 200 \
+	"the next, when that became feature/x"
 registry_stop
 
 # --- a tarball
@@ -99,9 +107,15 @@ tarball=$(manifest_digest word)
 like "$tarball" '^sha256:' "a tarball"
 git_set archive --prefix=set-2/ -o "$tmp/tar/next.tar.gz" trunk
 like "$(manifest_digest word:next)" '^sha256:' "another channel by tag"
-[ "$(manifest_digest word:next)" != "$tarball" ]
+next=$(manifest_digest word:next)
+[ "$next" != "$tarball" ]
 ok $? "is another image"
 is "$(http "$url/v2/word/manifests/nothing")" 404 "no such channel"
+registry_stop
+mkdir "$tmp/tar2"
+cp "$tmp/tar/next.tar.gz" "$tmp/tar2/stable.tar.gz"
+CHANNEL=stable FIRN_CHANNEL_URL="file://$tmp/tar2/%s.tar.gz" registry_start
+is "$(manifest_digest word)" "$next" "another FIRN_CHANNEL_URL: what is there"
 registry_stop
 
 # --- a flake
@@ -112,7 +126,7 @@ FIRN_PKGS_FLAKE="git+file://$tmp/set.git?ref=trunk" registry_start ||
 flake=$(manifest_digest word)
 like "$flake" '^sha256:' "a flake" ||
 	tail -n 3 "$VAR/firn.log" | sed 's/^/# /'
-change three
+change five
 is "$(manifest_digest word)" "$flake" "which is locked for the time to live"
 sleep 4
 [ "$(manifest_digest word)" != "$flake" ]

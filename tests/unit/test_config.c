@@ -146,6 +146,9 @@ static const struct {
 	{"FIRN_HOLD=0", "from 1"},
 	{"FIRN_HOPS=0", NULL},
 	{"FIRN_HOPS=10", "to 9"},
+	{"FIRN_CHANNEL_URL=file:///sets/%s.tar%20", NULL},
+	{"FIRN_CHANNEL_URL=file:///sets/nixos.tar", "one %s"},
+	{"FIRN_CHANNEL_URL=file:///%s/%s.tar", "one %s"},
 	{"FIRN_FINAL_HOLD=86400", NULL},
 	{"FIRN_FINAL_HOLD=86401", "to 86400"},
 	{"FIRN_LISTEN=unix:/run/firn.sock", NULL},
@@ -231,7 +234,7 @@ test_defaults(void)
 
 	ok(c->source.kind == SOURCE_PATH, "the source");
 	is_str(c->source.location, "/pkgs", "  and where it is");
-	is_str(c->channel_url,
+	is_str(c->source.channel_url,
 	       "https://github.com/NixOS/nixpkgs/archive/%s.tar.gz",
 	       "tarballs of channels");
 	is_str(c->storage_backend, "filesystem", "the backend");

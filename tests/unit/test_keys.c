@@ -33,7 +33,9 @@ plain(void)
 			     .forest_format = 1,
 			     .pack_id = "1 gzip",
 			     .popularity_id = NULL},
-		.source = {.kind = SOURCE_CHANNEL, .location = "nixos"},
+		.source = {.kind = SOURCE_CHANNEL,
+			   .location = "nixos",
+			   .channel_url = "file:///a/%s"},
 		.revision = {.id = "0123"},
 		.platform = platform_find("amd64"),
 		.image = {.packages = two_packages,
@@ -117,6 +119,7 @@ CHANGE(max_paths, f->settings.policy.max_closure_paths = 1)
 CHANGE(overlays, f->revision.overlays[0] = '0')
 CHANGE(other_kind, f->source.kind = SOURCE_GIT)
 CHANGE(other_location, f->source.location = "nixos-23.05")
+CHANGE(other_url, f->source.channel_url = "file:///b/%s")
 CHANGE(other_revision, f->revision.id[0] = '9')
 CHANGE(other_time, f->revision.time = 1)
 CHANGE(other_platform, f->platform = platform_find("arm64"))
@@ -158,6 +161,7 @@ static const struct {
 	{"overlays", overlays, IMAGE},
 	{"the kind of source", other_kind, REVISION | IMAGE},
 	{"where packages come from", other_location, REVISION | IMAGE},
+	{"where tarballs of channels are", other_url, REVISION | IMAGE},
 	{"the revision", other_revision, IMAGE},
 	{"the revision's time", other_time, 0},
 	{"the architecture", other_platform, REQUEST | IMAGE | OUTPUT},
@@ -261,8 +265,8 @@ test_golden(void)
 	key_revision(&f.source, f.tag, &d);
 	digest_hex(&d, text);
 	is_str(text,
-	       "96b0266f333a7f8cc5e73ab68d6888ec"
-	       "d80941b7277a7e350100e6ced2c45b56",
+	       "a6795c6d9f6bc7706be61fa43a944faa"
+	       "f2a6f91d497d25e8c9177d3139192c49",
 	       "the bytes of a revision key");
 	f.n_forest = 0;
 	key_of(KINDS - 1, &f, &d);

@@ -193,6 +193,35 @@ test_git(void)
 	   "what it was can't be had any more: %s", e.msg);
 }
 
+/* A name that was a branch is now a directory of branches, and back. */
+static void
+test_git_directories(void)
+{
+	static const char *const steps[] = {
+		"git branch feature; git commit -q --allow-empty -m five",
+		"git branch -D feature; git branch feature/x;"
+		"git commit -q --allow-empty -m six",
+		"git branch -D feature/x; git branch feature;"
+		"git commit -q --allow-empty -m seven",
+	};
+	AUTO(buf) struct buf url = BUF_INIT, out = BUF_INIT, step = BUF_INIT;
+	struct source s = {.kind = SOURCE_GIT};
+	struct revision r;
+
+	buf_printf(&url, "file://%s/repo", dir);
+	s.location = url.p;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct err e = ERR_INIT;
+
+		buf_clear(&step);
+		buf_printf(&step, "cd repo; (%s) >&2; git rev-parse HEAD",
+			   steps[i]);
+		ok(sh(step.p, &out) &&
+			   resolve_revision(&s, out.p, &options, &r, &e) == 0,
+		   "a commit, whatever becomes of a branch: %s", e.msg);
+	}
+}
+
 static void
 test_git_fails(void)
 {
@@ -293,6 +322,36 @@ test_channel(void)
 	   "nothing half made is left");
 }
 
+/* Who else has a commit's tarball may have another in it. */
+static void
+test_channel_url(void)
+{
+	static const char commit[] = "0123456789012345678901234567890123456789";
+	static const char *const places[] = {"a", "b"};
+	const struct source s = {.kind = SOURCE_CHANNEL, .location = commit};
+	AUTO(buf) struct buf out = BUF_INIT;
+
+	ok(sh("mkdir a b; for i in a b; do echo $i >default.nix;"
+	      "tar -cf $i/0123456789012345678901234567890123456789.tar "
+	      "default.nix; done",
+	      &out),
+	   "two places have a tarball of a commit");
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		AUTO(buf) struct buf url = BUF_INIT, text = BUF_INIT;
+		struct revision r;
+		struct err e = ERR_INIT;
+
+		buf_printf(&url, "file://%s/%s/%%s.tar", dir, places[i]);
+		buf_printf(&text, "%s\n", places[i]);
+		options.channel_url = url.p;
+		ok(resolve_revision(&s, "latest", &options, &r, &e) == 0 &&
+			   strcmp(r.id, commit) == 0,
+		   "in %s it is resolved: %s", places[i], e.msg);
+		ok(tree_has(&s, "latest", &r, "default.nix", text.p),
+		   "to that place's own");
+	}
+}
+
 static void
 test_path(void)
 {
@@ -321,11 +380,13 @@ main(void)
 	test_path();
 	if (sh("command -v git", &out)) {
 		test_git();
+		test_git_directories();
 		test_git_fails();
 	} else {
 		skip("git repositories", "there is no git here");
 	}
 	test_channel();
+	test_channel_url();
 	ok(fcntl(0, F_GETFD) >= 0, "no descriptor is closed that isn't ours");
 	if (fs_remove_tree(dir, &e) < 0)
 		ok(false, "%s", e.msg);
