@@ -240,6 +240,21 @@ fs_publish(struct store *st, const char *name, const char *media_type,
 	return layout_publish(fs_of(st)->path, name, media_type, d, size, e);
 }
 
+/*
+ * A link whose owner is another than its blob's, as an operator's tool may
+ * leave it, is none that a web server follows. Where it can't be removed, the
+ * web server asks us for the manifest.
+ */
+static void
+drop_foreign_link(const char *link)
+{
+	struct stat own, blob;
+
+	if (lstat(link, &own) == 0 && stat(link, &blob) == 0 &&
+	    own.st_uid != blob.st_uid)
+		(void)unlink(link);
+}
+
 static int
 fs_expose_manifest(struct store *st, const struct digest *d, struct err *e)
 {
@@ -249,6 +264,7 @@ fs_expose_manifest(struct store *st, const struct digest *d, struct err *e)
 	digest_hex(d, hex);
 	buf_printf(&link, "%s/" EXPOSED "/%s", fs_of(st)->path, hex);
 	buf_printf(&target, "../" STORE_BLOBS "/%s", hex);
+	drop_foreign_link(link.p);
 	if (symlink(target.p, link.p) < 0 && errno != EEXIST)
 		return err_set_errno(e, ERR_SYSTEM, errno, "symlink %s",
 				     link.p);

@@ -373,7 +373,7 @@ test_exposed(struct store *st, const char *path)
 	char hex[DIGEST_HEX_CAP];
 	struct err e = ERR_INIT;
 	struct digest d;
-	struct stat gone;
+	struct stat there;
 
 	ok(store_put(st, "{\"a\":1}", 7, &d, &e) == 0 &&
 		   store_expose_manifest(st, &d, &e) == 0 &&
@@ -383,7 +383,12 @@ test_exposed(struct store *st, const char *path)
 	buf_printf(&file, "%s/image-manifests/%s", path, hex);
 	ok(fs_read_file(file.p, 99, &got, &e) == 0 && got.len == 7,
 	   "  and found by its digest");
-	ok(store_remove_blob(st, &d, &e) == 0 && lstat(file.p, &gone) < 0,
+	if (geteuid() == 0)
+		ok(lchown(file.p, 1, 1) == 0 &&
+			   store_expose_manifest(st, &d, &e) == 0 &&
+			   lstat(file.p, &there) == 0 && there.st_uid == 0,
+		   "  anew where the link was somebody else's");
+	ok(store_remove_blob(st, &d, &e) == 0 && lstat(file.p, &there) < 0,
 	   "  until the blob is removed");
 }
 
