@@ -7,6 +7,7 @@ registry_start || { ok 1 "the registry starts"; finish; }
 
 manifest=$url/v2/hello/manifests/latest
 curl -sS -o "$tmp/manifest" "$manifest"
+whole=sha256:$(sha256sum < "$tmp/manifest" | cut -d' ' -f1)
 layer=$(jq -r '.layers[0].digest' "$tmp/manifest")
 config=$(jq -r .config.digest "$tmp/manifest")
 blob=$url/v2/hello/blobs/$config
@@ -81,6 +82,24 @@ is "$(http --path-as-is "$url/v2/a/../hello/manifests/latest")" 400 \
 is "$(http --path-as-is "$url/v2/a%2F../hello/manifests/latest")" 400 \
 	"  however written"
 is "$(http -H 'If-None-Match: *' "$manifest")" 304 "304 of what it keeps"
+
+# What a client has already: whatever way it says so, and only if it may have
+# it, and it is there.
+none=sha256:$(printf '0%.0s' {1..64})
+for u in "$blob" "$url/v2/hello/manifests/$whole"; do
+	d=${u##*/}
+	for tags in "\"$d\"" "W/\"$d\"" "\"a\", W/\"$d\",\"b\"" '*'; do
+		is "$(http -H "If-None-Match: $tags" "$u")" 304 \
+			"304 of ${u:(-80):9} for ${tags//$d/D}"
+		is "$(header ETag) $(header Docker-Content-Digest)" \
+			"\"$d\" $d" "  with tag and digest"
+	done
+	is "$(http -H 'If-None-Match: "other"' "$u")" 200 "all of another"
+	is "$(http -X POST -H "If-None-Match: \"$d\"" "$u")" 405 "no 304 of POST"
+	is "$(http -H "If-None-Match: \"$none\"" "${u%/*}/$none")" 404 \
+		"  or of what is not there"
+	is "$(http -I -H "If-None-Match: \"$d\"" "$u")" 304 "  but of HEAD"
+done
 
 # The files behind it are nobody's to fetch.
 hex=${config#sha256:}
@@ -175,13 +194,27 @@ is "$(slowly /v2/large/manifests/latest "$docker")" 200 \
 is "$(slowly /v2/hello/manifests/latest "$docker" 50)" 200 \
 	"  or a short one fifty times"
 
-# The example server, with the lines that it asks to change.
+# The example server, with the lines that it asks to change, and some more: one
+# that lets nobody in, one with a password, and one whose nginx can't read the
+# storage (here, since links are in the way).
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
 	-keyout "$tmp/key.pem" -out "$tmp/chain.pem" -days 2 \
 	-subj /CN=registry.example -addext subjectAltName=DNS:registry.example \
 	2> /dev/null
 plain=$(free_port) tls=$(free_port)
-mkdir -p "$tmp/tls"
+mkdir -p "$tmp/tls" "$tmp/links/image-manifests" "$tmp/links/blobs/sha256"
+for d in "$layer" "$none"; do
+	ln -s "$VAR/storage/blobs/sha256/${d#sha256:}" \
+		"$tmp/links/blobs/sha256/${d#sha256:}"
+done
+ln -s "${whole#sha256:}" "$tmp/links/image-manifests/${whole#sha256:}"
+echo 'me:{PLAIN}word' > "$tmp/tls/passwords"
+server() { # NAME STORAGE [DIRECTIVE...]
+	local name=$1 storage=$2
+	shift 2
+	echo "server { listen unix:$tmp/tls/$name; set \$firn_storage $storage;"
+	echo "include firn/registry.conf; $* }"
+}
 ln -s "$top/nginx" "$tmp/tls/firn"
 sed -e "s|listen 80;|listen 127.0.0.1:$plain;|" \
 	-e "s|listen 443 ssl http2;|listen 127.0.0.1:$tls ssl http2;|" \
@@ -207,8 +240,13 @@ http {
 	scgi_temp_path $tmp/tls/s;
 	include $tmp/tls/upstream.conf;
 	include $tmp/tls/example.conf;
-}
+	access_log off;
 C
+	server deny "$VAR/storage" "deny all;"
+	server auth "$VAR/storage" "auth_basic registry;" \
+		"auth_basic_user_file $tmp/tls/passwords;"
+	server links "$tmp/links"
+	echo "}"
 } > "$tmp/tls/nginx.conf"
 nginx -t -p "$tmp/tls" -c "$tmp/tls/nginx.conf" 2> "$tmp/out"
 ok $? "nginx takes the example" || sed 's/^/# /' "$tmp/out"
@@ -242,6 +280,35 @@ like "$(head -n 1 "$tmp/headers")" "422 the build of 'broken' failed" \
 is "$(curl -sS -o "$tmp/body" -w '%{http_code} %{redirect_url}' \
 	-H 'Host: registry.example' "http://127.0.0.1:$plain/v2/")" \
 	"308 https://registry.example/v2/" "without TLS: a redirect"
+at() { # SERVER PATH [curl arguments]: the status
+	http --unix-socket "$tmp/tls/$1" "http://x$2" "${@:3}"
+}
+code() { jq -r '.errors[0].code' "$tmp/body"; }
+layer_path=/v2/hello/blobs/$layer manifest_path=/v2/hello/manifests/$whole
+for path in "$layer_path" "$manifest_path"; do
+	d=${path##*/}
+	has=(-H "If-None-Match: \"$d\"")
+	is "$(at deny "$path") $(code)" "403 DENIED" "who may not pass: ${path:0:14}"
+	is "$(at deny "$path" "${has[@]}")" 403 "  has nothing already"
+	is "$(at auth "$path") $(code)" "401 UNAUTHORIZED" "  nor has who is nobody"
+	is "$(at auth "$path" "${has[@]}")" 401 "  and is told no more"
+	is "$(at auth "$path" -u me:word)" 200 "with a password"
+	is "$(at auth "$path" -u me:word "${has[@]}")" 304 "  or not again"
+	is "$(at auth "${path%/*}/$none" -u me:word)" 404 "  what is there"
+	is "$(at auth "${path%/*}/$none")" 401 "  but only then"
+done
+is "$(at links "$layer_path") $(code)" "503 UNAVAILABLE" \
+	"a blob that nginx can't read is for the operator"
+like "$(cat "$tmp/body")" "can't read the registry's storage" "  who is told"
+is "$(header Content-Type) $(header Retry-After)" "application/json 15" \
+	"  in JSON"
+is "$(at links "$layer_path" -I)" 503 "  and HEAD"
+is "$(at links "${layer_path%/*}/$none") $(code)" "404 BLOB_UNKNOWN" \
+	"  but not one that is not there"
+is "$(at links "$manifest_path")" 200 \
+	"a manifest that nginx can't read the program sends"
+cmp -s "$tmp/body" "$tmp/manifest"
+ok $? "  as it is"
 jq -se 'length > 5 and all(.request != "")' "$tmp/tls/firn.log" > /dev/null
 ok $? "its log is JSON, with the request's id"
 id=$(jq -r 'select(.uri == "/v2/broken/manifests/latest") | .request' \
