@@ -289,6 +289,37 @@ static const struct nix_rule eval_rules[] = {
 	 "its definition does what is not allowed here"},
 };
 
+/* Its definition fetches something that isn't here. */
+static int
+fail_download(const struct nix_run *r, const char *what, const char *words,
+	      struct err *e)
+{
+	static const char *const marks[] = {
+		"unable to download '",
+		"Failed to fetch git repository",
+		"program 'git' failed",
+	};
+	AUTO(buf) struct buf line = BUF_INIT;
+	const char *at = NULL;
+
+	for (size_t i = 0; !at && i < ARRAY_LEN(marks); i++)
+		at = strstr(words, marks[i]);
+	if (!at)
+		return 0;
+	if (r->nix->o.offline) {
+		err_set(e, ERR_BUILD,
+			"%s: its definition needs a download, and this "
+			"registry is offline",
+			what);
+		nix_set_detail(r, words, e);
+		return -1;
+	}
+	nix_headline(&line, at);
+	return err_set(e, ERR_UPSTREAM,
+		       "%s: its definition needs a download, which fails: %s",
+		       what, line.p);
+}
+
 static bool
 out_of_memory(const struct nix_run *r, const char *words)
 {
@@ -342,6 +373,8 @@ nix_fail_eval(const struct nix_run *r, const char *attribute,
 		return -1;
 	}
 	/* A throw may imitate these, and gains an error of the operator's. */
+	if (fail_download(r, what, words.p, e) < 0)
+		return -1;
 	if (nix_fail_anywhere(r, words.p, e) < 0)
 		return -1;
 	if (r->report->mark == NIX_MARK_NONE)

@@ -9,10 +9,12 @@
 #include "core/sys/fs.h"
 
 /*
- * Without the network: Nix gets those of its substituters that are local,
- * and what it would have to build is looked at first. A builder is without
- * network in the sandbox anyway, but for those whose result is known by its
- * hash: they download. If one of them would run, something is missing here.
+ * Without the network: Nix gets those of its substituters that are local, no
+ * machines to build on but this one, and an environment in which downloads
+ * fail (open.c, run.c); what it would have to build is looked at first. A
+ * builder is without network in the sandbox anyway, but for those whose result
+ * is known by its hash: they download. If one of them would run, something is
+ * missing here.
  */
 #define TIMEOUT_MS 60000u
 #define NAMES_SHOWN 3u

@@ -32,15 +32,31 @@ static const char *const passed_on[] = {
 	"NIX_STORE_DIR",
 	"NIX_STATE_DIR",
 	"NIX_LOG_DIR",
-	"http_proxy",
-	"https_proxy",
-	"ftp_proxy",
-	"all_proxy",
-	"no_proxy",
-	"HTTP_PROXY",
-	"HTTPS_PROXY",
-	"ALL_PROXY",
-	"NO_PROXY",
+};
+
+/* And these, if the network may be used. */
+static const char *const proxies[] = {
+	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+};
+
+/*
+ * If not: what a package set fetches while it is evaluated goes to where
+ * nobody listens. Nix can't be told to fetch nothing, as it takes what is
+ * there already for fetched.
+ */
+#define NOWHERE "http://127.0.0.1:9"
+static const char *const no_network[] = {
+	"http_proxy=" NOWHERE,
+	"https_proxy=" NOWHERE,
+	"ftp_proxy=" NOWHERE,
+	"all_proxy=" NOWHERE,
+	"HTTPS_PROXY=" NOWHERE,
+	"FTP_PROXY=" NOWHERE,
+	"ALL_PROXY=" NOWHERE,
+	"no_proxy=",
+	"NO_PROXY=",
+	"GIT_ALLOW_PROTOCOL=file",
 };
 
 uint64_t
@@ -59,13 +75,12 @@ nix_at_least(const struct nix *n, unsigned major, unsigned minor)
 }
 
 static bool
-is_passed_on(const char *entry)
+is_one_of(const char *entry, const char *const *names, size_t n)
 {
 	size_t k = strcspn(entry, "=");
 
-	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++)
-		if (strlen(passed_on[i]) == k &&
-		    memcmp(passed_on[i], entry, k) == 0)
+	for (size_t i = 0; i < n; i++)
+		if (strlen(names[i]) == k && memcmp(names[i], entry, k) == 0)
 			return true;
 	return false;
 }
@@ -78,8 +93,12 @@ make_environment(struct nix *n)
 	const char **copy;
 
 	for (char **p = environ; p && *p; p++)
-		if (is_passed_on(*p))
+		if (is_one_of(*p, passed_on, ARRAY_LEN(passed_on)) ||
+		    (!n->o.offline &&
+		     is_one_of(*p, proxies, ARRAY_LEN(proxies))))
 			vec_push(&env, arena_strdup(a, *p));
+	for (size_t i = 0; n->o.offline && i < ARRAY_LEN(no_network); i++)
+		vec_push(&env, no_network[i]);
 	nix_args_add(&env, arena_printf(a, "HOME=%s/home", n->dir),
 		     arena_printf(a, "XDG_CACHE_HOME=%s/cache", n->dir),
 		     arena_printf(a, "GC_MAXIMUM_HEAP_SIZE=%lluM",

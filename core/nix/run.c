@@ -37,6 +37,10 @@ add_common(struct nix_run *r)
 	if (r->nix->substituters)
 		nix_args_option(&r->args, "substituters", r->nix->substituters);
 	nix_args_option(&r->args, "connect-timeout", "10");
+	if (r->nix->o.offline) {
+		nix_args_option(&r->args, "builders", "");
+		nix_args_option(&r->args, "download-attempts", "1");
+	}
 }
 
 void

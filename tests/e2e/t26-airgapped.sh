@@ -166,6 +166,63 @@ is "$(layers)" "$tarball" "a repository: the same layers"
 is "$(http "$url/v2/amd64/hello/manifests/trunk")" 200 "  its branch"
 registry_stop
 
+# --- a flake that fetches while it is evaluated, and a machine to build on:
+# neither is asked
+empty_store
+(cd "$tmp/tar" && exec python3 -u -m http.server -b 127.0.0.1 8099) \
+	> "$tmp/http.log" 2>&1 &
+server=$!
+mkdir "$tmp/bin"
+printf '#!/bin/sh\necho "$@" >> %s\nexit 1\n' "$tmp/ssh.log" > "$tmp/bin/ssh"
+chmod 755 "$tmp/bin/ssh"
+cat > "$tmp/set/flake.nix" <<-'END'
+	{
+	  outputs = { self }: let url = "http://127.0.0.1:8099/stable.tar.gz"; in {
+	    legacyPackages.x86_64-linux = import ./. { system = "x86_64-linux"; } // {
+	      fetching = import (builtins.fetchTarball {
+	        inherit url;
+	        sha256 = "0000000000000000000000000000000000000000000000000000";
+	      });
+	      cloning = import (builtins.fetchGit {
+	        inherit url;
+	        rev = "0123456789012345678901234567890123456789";
+	      });
+	      built = derivation {
+	        name = "built";
+	        system = "x86_64-linux";
+	        builder = "/bin/sh";
+	        args = [ "-c" "echo $PATH > $out" ];
+	      };
+	    };
+	  };
+	}
+END
+git_set add -A -f
+git_set commit -qm flake
+for ((i = 0; i < 50; i++)); do
+	! curl -sS -o /dev/null http://127.0.0.1:8099/ready 2>/dev/null || break
+	sleep 0.1
+done
+echo 'builders = ssh://nobody@builder.example.org x86_64-linux - 4 9' \
+	>> "$tmp/conf/nix.conf"
+export VAR=$tmp/var-flake
+http_proxy='' no_proxy='*' PATH=$tmp/bin:$PATH FIRN_PLATFORMS=linux/amd64 \
+	FIRN_PKGS_FLAKE=git+file://$tmp/set registry_start ||
+	{ ok 1 "a flake"; finish; }
+is "$(http "$url/v2/hello/manifests/latest")" 200 "a flake: an image"
+for name in fetching cloning; do
+	is "$(http "$url/v2/$name/manifests/latest")" 422 \
+		"a package that is $name something"
+	like "$(cat "$tmp/body")" 'needs a download, and this registry is offline' \
+		"  is told why"
+done
+is "$(grep stable "$tmp/http.log")" "" "  the server was not asked"
+http "$url/v2/built/manifests/latest" > /dev/null
+is "$(cat "$tmp/ssh.log" 2>/dev/null)" "" "no other machine is asked to build"
+registry_stop
+kill "$server"
+cp "$tmp/nix.conf" "$tmp/conf/nix.conf"
+
 # --- who is on the network, although it is not to be used
 export VAR=$tmp/var-net
 CHANNEL=stable FIRN_CHANNEL_URL=http://packages.example.org/%s.tar.gz \
@@ -179,8 +236,9 @@ if have strace; then
 	grep -q 'AF_UNIX' "$tmp/trace"
 	ok $? "all system calls for the network were seen"
 	# Nix looks at this machine's addresses, and brings up a sandbox's
-	# own loopback: neither has a peer.
-	is "$(grep 'sa_family=AF_INET' "$tmp/trace")" "" \
+	# own loopback: neither has a peer. Downloads go to port 9.
+	is "$(grep 'sa_family=AF_INET' "$tmp/trace" |
+		grep -v 'htons(9), sin_addr=inet_addr("127.0.0.1")')" "" \
 		"  none was for another machine"
 else
 	skip "no system call for the network" "strace is not installed"
