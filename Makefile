@@ -161,6 +161,7 @@ UNIT_TESTS := \
 	tests/unit/test_cloud.c \
 	tests/unit/test_cloud_faults.c \
 	tests/unit/test_compression.c \
+	tests/unit/test_compress.c \
 	tests/unit/test_config.c \
 	tests/unit/test_counts.c \
 	tests/unit/test_credentials.c \
@@ -182,6 +183,7 @@ UNIT_TESTS := \
 	tests/unit/test_nix_text.c \
 	tests/unit/test_pack.c \
 	tests/unit/test_pack_faults.c \
+	tests/unit/test_pool.c \
 	tests/unit/test_popularity.c \
 	tests/unit/test_proc.c \
 	tests/unit/test_records.c \
@@ -410,7 +412,8 @@ $(B)/tests/test_store: $(B)/tests/support/clouds.o \
 	$(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_store: TEST_LIBS = -lcurl $(LIBS_BASE)
-TESTS_PACK := $(addprefix $(B)/tests/,test_members test_pack test_pack_faults)
+TESTS_PACK := $(addprefix $(B)/tests/,test_compress test_members test_pack \
+	test_pack_faults test_pool)
 $(TESTS_PACK): $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(TESTS_PACK): TEST_LIBS = $(LIBS_PACK) $(LIBS_BASE)
 $(B)/tests/test_tar: $(LIB_PACK) $(LIB_BASE)

@@ -37,7 +37,6 @@ pack_one(struct assembler *as, const struct assembly *in, struct layer *ret,
 		.paths = in->paths,
 		.n_paths = in->n_paths,
 		.root = "",
-		.compression = as->compression,
 	};
 	struct store *st = as->cache->store;
 	struct sink *staged = NULL;

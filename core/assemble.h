@@ -14,7 +14,6 @@
 
 #include "core/base/attr.h"
 #include "core/base/digest.h"
-#include "core/model/compression.h"
 
 struct cache;
 struct err;
@@ -27,7 +26,6 @@ struct assembler {
 	const struct cache *cache; /* borrowed, all of these */
 	struct flights *flights;
 	struct pack_pool *pool;
-	struct compression compression;
 	unsigned threads;             /* layers at once, at least 1 */
 	atomic_uint_least64_t packed; /* layers, since the start */
 	atomic_uint_least64_t reused;

@@ -572,10 +572,10 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 	};
 	g->b.assembler.cache = &g->b.cache;
 	g->b.assembler.flights = flights_new();
-	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads);
+	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads,
+					    &config->compression);
 	open_members(g);
 	open_logs(g);
-	g->b.assembler.compression = config->compression;
 	g->b.assembler.threads = (unsigned)config->pack_threads;
 	g->jobs = jobs_new(&(struct jobs_options){
 		.threads = (unsigned)config->max_builds,

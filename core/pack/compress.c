@@ -11,8 +11,8 @@
 #include "core/base/digest.h"
 #include "core/base/mem.h"
 
-/* libdeflate's */
-#define GZIP_LEVEL_MAX 12
+/* The last of libdeflate's levels that is made by its lean compressors. */
+#define GZIP_LEAN_MAX 9
 
 struct codec {
 	struct compression c;
@@ -56,6 +56,31 @@ codec_free(struct codec *k)
 }
 
 size_t
+codec_block(const struct compression *c)
+{
+	return (c->kind == COMPRESSION_ZSTD ? (size_t)2 : (size_t)1) << 20;
+}
+
+/* As libdeflate 1.14 and libzstd 1.5.4 need; test_compress compares. */
+size_t
+codec_memory(const struct compression *c)
+{
+	static const struct {
+		int level; /* the last that it holds for */
+		size_t mib;
+	} zstd[] = {{3, 2}, {8, 7}, {9, 13}, {12, 25}};
+
+	if (c->kind == COMPRESSION_GZIP)
+		return (c->level <= GZIP_LEAN_MAX ? (size_t)3 : (size_t)18)
+		       << 19;
+	for (size_t i = 0; i < ARRAY_LEN(zstd); i++) {
+		if (c->level <= zstd[i].level)
+			return zstd[i].mib << 20;
+	}
+	return (size_t)34 << 20;
+}
+
+size_t
 codec_bound(const struct compression *c, size_t n)
 {
 	switch (c->kind) {
@@ -70,7 +95,7 @@ codec_bound(const struct compression *c, size_t n)
 static size_t
 run_gzip(struct codec *k, const void *in, size_t n, void *out, size_t cap)
 {
-	bool is_short = n < CODEC_SHORT && k->c.level < GZIP_LEVEL_MAX;
+	bool is_short = n < CODEC_SHORT && k->c.level < GZIP_LEAN_MAX;
 	struct libdeflate_compressor **z = is_short ? &k->gzip_short : &k->gzip;
 	size_t got;
 
@@ -129,23 +154,39 @@ fill_sample(unsigned char *p, size_t n)
 	}
 }
 
+/*
+ * Digits that stand for what the library makes of a short block and of a long
+ * one: it has levels and tables of its own for either.
+ */
+static void
+make_mark(const struct compression *c, char ret[DIGEST_HEX_CAP])
+{
+	static const size_t sizes[] = {8192, CODEC_SHORT};
+	AUTO(codec) struct codec *k = codec_new(c);
+	AUTO(mem) unsigned char *sample = xmalloc(CODEC_SHORT);
+	size_t cap = codec_bound(c, CODEC_SHORT);
+	AUTO(mem) unsigned char *out = xmalloc(cap);
+	AUTO(hasher) struct hasher h;
+	struct digest d;
+
+	fill_sample(sample, CODEC_SHORT);
+	hasher_init(&h);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		hasher_add(&h, out, codec_run(k, sample, sizes[i], out, cap));
+	hasher_finish(&h, &d);
+	digest_hex(&d, ret);
+}
+
 void
 codec_id(const struct compression *c, char ret[CODEC_ID_CAP])
 {
-	unsigned char sample[8192];
-	AUTO(codec) struct codec *k = codec_new(c);
-	size_t cap = codec_bound(c, sizeof(sample));
-	AUTO(mem) unsigned char *out = xmalloc(cap);
 	bool zstd = c->kind == COMPRESSION_ZSTD;
-	char hex[DIGEST_HEX_CAP];
-	struct digest d;
+	char mark[DIGEST_HEX_CAP];
 
-	fill_sample(sample, sizeof(sample));
-	digest_of(out, codec_run(k, sample, sizeof(sample), out, cap), &d);
-	digest_hex(&d, hex);
+	make_mark(c, mark);
 	(void)snprintf(ret, CODEC_ID_CAP, "%s:%d/%zu/%s-%s/%.16s",
-		       compression_name(c->kind), c->level, CODEC_BLOCK,
+		       compression_name(c->kind), c->level, codec_block(c),
 		       zstd ? "libzstd" : "libdeflate",
 		       zstd ? ZSTD_versionString() : LIBDEFLATE_VERSION_STRING,
-		       hex);
+		       mark);
 }

@@ -25,9 +25,14 @@
  */
 struct packer {
 	struct lane *lane;
+	size_t block_n;
 	struct block *cur;  /* being filled, or NULL */
 	struct hasher diff; /* over what was submitted */
 	struct buf head;    /* an entry's head, made here */
+
+	/* For want of a thread, the other end is ours too. */
+	struct writer *writer; /* or NULL */
+	unsigned n_submitted;  /* that the writer hasn't had */
 };
 
 /* The writing end. */
@@ -36,7 +41,34 @@ struct writer {
 	struct sink *out;
 	struct hasher digest;
 	uint64_t size;
+	struct err err;
 };
+
+/* Write a block, once it is there; false at the lane's end. */
+static bool
+writer_step(struct writer *w)
+{
+	struct block *b = lane_next(w->lane);
+
+	if (!b)
+		return false;
+	if (w->err.kind == ERR_NONE && b->n > 0) {
+		hasher_add(&w->digest, b->p, b->n);
+		w->size += b->n;
+		if (sink_write(w->out, b->p, b->n, &w->err) < 0)
+			lane_fail(w->lane, &w->err);
+	}
+	lane_give(w->lane, b);
+	return true;
+}
+
+static void *
+writer_thread(void *arg)
+{
+	while (writer_step(arg))
+		continue;
+	return NULL;
+}
 
 /* End the block at hand. */
 static void
@@ -44,8 +76,9 @@ packer_cut(struct packer *k)
 {
 	if (!k->cur)
 		return;
-	hasher_add(&k->diff, k->cur->in, k->cur->n);
+	hasher_add(&k->diff, k->cur->p, k->cur->n);
 	lane_submit(k->lane, k->cur);
+	k->n_submitted++;
 	k->cur = NULL;
 }
 
@@ -54,18 +87,24 @@ static int
 packer_room(struct packer *k, unsigned char **ret_at, size_t *ret_n,
 	    struct err *e)
 {
-	if (k->cur && k->cur->n == CODEC_BLOCK)
+	if (k->cur && k->cur->n == k->block_n)
 		packer_cut(k);
-	if (!k->cur)
+	if (!k->cur) {
+		/* To wait for a block that only we could give is in vain. */
+		while (k->writer && k->n_submitted >= LANE_OWN) {
+			(void)writer_step(k->writer);
+			k->n_submitted--;
+		}
 		k->cur = lane_take(k->lane);
+	}
 	if (!k->cur) {
 		int r = lane_result(k->lane, e);
 
 		assert(r < 0); /* why else is there no block? */
 		return r;
 	}
-	*ret_at = k->cur->in + k->cur->n;
-	*ret_n = CODEC_BLOCK - k->cur->n;
+	*ret_at = k->cur->p + k->cur->n;
+	*ret_n = k->block_n - k->cur->n;
 	return 0;
 }
 
@@ -219,25 +258,6 @@ packer_run(struct packer *k, const char *root, const struct order *o,
 	return 0;
 }
 
-static void *
-writer_thread(void *arg)
-{
-	struct writer *w = arg;
-	struct err e = ERR_INIT;
-	struct block *b;
-
-	while ((b = lane_next(w->lane)) != NULL) {
-		if (e.kind == ERR_NONE && b->out_n > 0) {
-			hasher_add(&w->digest, b->out, b->out_n);
-			w->size += b->out_n;
-			if (sink_write(w->out, b->out, b->out_n, &e) < 0)
-				lane_fail(w->lane, &e);
-		}
-		lane_give(w->lane, b);
-	}
-	return NULL;
-}
-
 /* Both ends over an order that is made; the lane is empty afterwards. */
 static int
 run_lane(struct packer *k, struct writer *w, const char *root,
@@ -245,16 +265,18 @@ run_lane(struct packer *k, struct writer *w, const char *root,
 {
 	struct err mine = ERR_INIT;
 	pthread_t thread;
-	int r = pool_start_thread(&thread, writer_thread, w);
 
-	if (r != 0)
-		return err_set_errno(e, ERR_SYSTEM, r, "start a thread");
+	if (pool_start_thread(&thread, writer_thread, w) != 0)
+		k->writer = w;
 	if (packer_run(k, root, o, &mine) < 0)
 		lane_fail(k->lane, &mine);
 	if (k->cur)
 		lane_give(k->lane, k->cur);
 	lane_close(k->lane);
-	pthread_join(thread, NULL);
+	if (k->writer)
+		(void)writer_thread(w);
+	else
+		pthread_join(thread, NULL);
 	return lane_result(k->lane, e);
 }
 
@@ -263,14 +285,15 @@ pack_layer(struct pack_pool *p, const struct pack_input *in, struct sink *out,
 	   struct layer *ret, struct err *e)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
-	struct packer k = {.head = BUF_INIT};
-	struct writer w = {.out = out};
+	const struct compression *c = pool_compression(p);
+	struct packer k = {.head = BUF_INIT, .block_n = codec_block(c)};
+	struct writer w = {.out = out, .err = ERR_INIT};
 	struct order o;
 	int r;
 
 	if (order_make(&a, in, &o, e) < 0)
 		return -1;
-	k.lane = w.lane = lane_new(p, &in->compression);
+	k.lane = w.lane = lane_new(p);
 	hasher_init(&k.diff);
 	hasher_init(&w.digest);
 	r = run_lane(&k, &w, in->root, &o, e);
@@ -278,7 +301,7 @@ pack_layer(struct pack_pool *p, const struct pack_input *in, struct sink *out,
 		hasher_finish(&k.diff, &ret->diff_id);
 		hasher_finish(&w.digest, &ret->digest);
 		ret->size = w.size;
-		ret->compression = in->compression.kind;
+		ret->compression = c->kind;
 		r = sink_finish(out, e);
 	}
 	hasher_release(&w.digest);

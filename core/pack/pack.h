@@ -59,15 +59,19 @@ struct pack_input {
 	 * for a store that lives elsewhere.
 	 */
 	const char *root;
-
-	struct compression compression;
 };
 
 /*
  * Threads that compress, shared by everything that is packed at a time.
  * Safe to use from any thread.
+ *
+ * Memory is bounded, whatever the number of threads: 50 MiB for a layer,
+ * and eight times as much for all that are packed at once. Levels whose
+ * compressors need much for themselves (zstd above 3, most of all above 8)
+ * may take more, up to 200 MiB for a layer. Threads that there would be no
+ * memory for aren't started, or idle.
  */
-struct pack_pool *pack_pool_new(unsigned threads);
+struct pack_pool *pack_pool_new(unsigned threads, const struct compression *c);
 void pack_pool_free(struct pack_pool *p);
 
 /*
@@ -78,10 +82,12 @@ void pack_pool_use_members(struct pack_pool *p, struct members *m);
 
 /*
  * Pack one layer into out, which is finished but not freed. Blocks; may run
- * on several threads at once; out is written by another thread than the
- * caller's. A file that is unreadable, vanishes or changes meanwhile is
- * ERR_SYSTEM, and a failure of out is what out says; out is not finished
- * then. Names that can't be in one layer are ERR_INVALID.
+ * on several threads at once, of which some wait while there are more than
+ * two above the pool's threads; out is written by another thread than the
+ * caller's, or by the caller's where no other can be started. A file that is
+ * unreadable, vanishes or changes meanwhile is ERR_SYSTEM, and a failure of out
+ * is what out says; out is not finished then. Names that can't be in one layer
+ * are ERR_INVALID.
  */
 MUST_CHECK int pack_layer(struct pack_pool *p, const struct pack_input *in,
 			  struct sink *out, struct layer *ret, struct err *e);

@@ -10,32 +10,61 @@
 #include "core/pack/compress.h"
 #include "core/pack/members.h"
 
+/*
+ * What a lane may take: blocks, and for those that are being compressed, a
+ * compressor and room for what it makes. Fewer threads than MIN_BUSY would
+ * make dear levels bearable for nobody.
+ */
+#define LANE_BYTES ((size_t)48 << 20)
+#define MIN_BUSY 4u
+
+/* Blocks that are read, written, or wait for either. */
+#define SLACK 4u
+
+/* What all lanes may have, in what a single one may. */
+#define POOL_LANES 8u
+
+#define MAX_LANES 16u
+
+/* What a thread needs to compress; as few of them as work at a time. */
+struct bench {
+	struct bench *next;
+	struct codec *codec;
+	unsigned char *p; /* for the member */
+};
+
 struct pack_pool {
-	pthread_mutex_t mutex; /* over everything here and in the lanes */
-	pthread_cond_t work;   /* a job, or the end */
-	pthread_cond_t room;   /* a block is free, or a lane failed */
-
-	struct block *jobs_head; /* oldest first */
-	struct block *jobs_tail;
-	struct block *free;
-	unsigned n_blocks; /* made so far */
-	unsigned max_blocks;
-	unsigned max_lane; /* of them, in one lane */
-	bool stop;
-
+	struct compression c;
+	size_t room;             /* of a block and a bench */
+	char id[CODEC_ID_CAP];   /* for the members' keys */
 	struct members *members; /* or NULL */
+	unsigned max_lanes;
+	unsigned max_lane;   /* blocks in one of them */
+	unsigned max_busy;   /* of these, being compressed */
+	unsigned max_shared; /* blocks beyond each lane's own */
 	pthread_t *threads;
 	unsigned n_threads;
+
+	pthread_mutex_t mutex; /* over what follows and what is in the lanes */
+	pthread_cond_t work;   /* a job, or the end */
+	pthread_cond_t room_free; /* a block is free, or a lane failed */
+	pthread_cond_t lane_free; /* a lane has ended */
+	struct block *jobs;       /* oldest first */
+	struct block **jobs_end;
+	struct block *free;
+	struct bench *benches; /* that are not in use */
+	unsigned n_lanes;
+	unsigned n_shared;
+	bool stop;
 };
 
 struct lane {
 	struct pack_pool *p;
-	struct compression c;
-	char id[CODEC_ID_CAP]; /* for the members' keys */
-	pthread_cond_t ready;  /* the head is done, or the lane closed */
-	struct block *head;    /* in order */
+	pthread_cond_t ready; /* the head is done, or the lane closed */
+	struct block *head;   /* in order */
 	struct block *tail;
 	unsigned n_held; /* blocks between lane_take and lane_give */
+	unsigned n_busy; /* of these, being compressed */
 	bool closed;
 	bool failed;
 	struct err err;
@@ -44,80 +73,113 @@ struct lane {
 static void
 block_free(struct block *b)
 {
-	free(b->in);
-	free(b->out);
+	free(b->p);
 	free(b);
 }
 
-/* The next job, NULL at the end. */
+static void
+bench_free(struct bench *w)
+{
+	codec_free(w->codec);
+	free(w->p);
+	free(w);
+}
+
+/* The next job, with its lane's leave to work on it; NULL at the end. */
 static struct block *
 pool_get(struct pack_pool *p)
 {
-	struct block *b;
+	for (;;) {
+		struct block **at = &p->jobs, *b;
 
-	while (!p->jobs_head && !p->stop)
+		while (*at && (*at)->lane->n_busy >= p->max_busy)
+			at = &(*at)->next_job;
+		b = *at;
+		if (b) {
+			*at = b->next_job;
+			if (p->jobs_end == &b->next_job)
+				p->jobs_end = at;
+			b->lane->n_busy++;
+			return b;
+		}
+		if (p->stop)
+			return NULL;
+		/*
+		 * Jobs that have to wait for their lane are for the threads
+		 * that work for it, which look here when they are done.
+		 */
 		pthread_cond_wait(&p->work, &p->mutex);
-	b = p->jobs_head;
-	if (b)
-		p->jobs_head = b->next_job;
-	return b;
+	}
 }
 
-/* The block's member: a known one, or made now. */
-static void
-block_compress(struct block *b, struct codec *k)
+/* One that is free, the one used last, or a new one. */
+static struct bench *
+bench_get(struct pack_pool *p)
 {
-	const struct lane *l = b->lane;
-	struct members *known = l->p->members;
-	size_t cap = codec_bound(&l->c, b->n);
-	struct digest key;
+	struct bench *w = p->benches;
 
-	if (b->out_cap < cap) {
-		free(b->out);
-		b->out = xmalloc(cap);
-		b->out_cap = cap;
+	if (w) {
+		p->benches = w->next;
+		return w;
 	}
-	if (known) {
+	w = xcalloc(1, sizeof(*w));
+	w->codec = codec_new(&p->c);
+	w->p = xmalloc(p->room);
+	return w;
+}
+
+/* Make the block its member: a known one, or made now. */
+static void
+block_compress(struct pack_pool *p, struct block *b, struct bench *w)
+{
+	unsigned char *in = b->p;
+	struct digest key;
+	bool known = false;
+	size_t n = 0;
+
+	if (p->members) {
 		AUTO(hasher) struct hasher h;
 
 		hasher_init(&h);
-		hasher_field_str(&h, l->id);
-		hasher_field(&h, b->in, b->n);
+		hasher_field_str(&h, p->id);
+		hasher_field(&h, in, b->n);
 		hasher_finish(&h, &key);
-		if (members_get(known, &key, b->out, cap, &b->out_n))
-			return;
+		known = members_get(p->members, &key, w->p, p->room, &n);
 	}
-	b->out_n = codec_run(k, b->in, b->n, b->out, b->out_cap);
-	if (known)
-		members_put(known, &key, b->out, b->out_n);
+	if (!known)
+		n = codec_run(w->codec, in, b->n, w->p, p->room);
+	if (p->members && !known)
+		members_put(p->members, &key, w->p, n);
+	b->p = w->p;
+	b->n = n;
+	w->p = in;
 }
 
 static void *
 pool_thread(void *arg)
 {
 	struct pack_pool *p = arg;
-	AUTO(codec) struct codec *k = NULL;
-	struct compression have = {.level = 0};
 	struct block *b;
 
 	pthread_mutex_lock(&p->mutex);
 	while ((b = pool_get(p)) != NULL) {
-		const struct compression c = b->lane->c;
-		bool dropped = b->lane->failed;
+		struct lane *l = b->lane;
 
-		pthread_mutex_unlock(&p->mutex);
-		if (!k || c.kind != have.kind || c.level != have.level) {
-			codec_free(k);
-			k = codec_new(&c);
-			have = c;
+		if (l->failed) {
+			b->n = 0;
+		} else {
+			struct bench *w = bench_get(p);
+
+			pthread_mutex_unlock(&p->mutex);
+			block_compress(p, b, w);
+			pthread_mutex_lock(&p->mutex);
+			w->next = p->benches;
+			p->benches = w;
 		}
-		b->out_n = 0;
-		if (!dropped)
-			block_compress(b, k);
-		pthread_mutex_lock(&p->mutex);
+		l->n_busy--;
 		b->done = true;
-		if (b->lane->head == b)
-			pthread_cond_signal(&b->lane->ready);
+		if (l->head == b)
+			pthread_cond_signal(&l->ready);
 	}
 	pthread_mutex_unlock(&p->mutex);
 	return NULL;
@@ -136,25 +198,45 @@ pool_start_thread(pthread_t *ret, void *(*fn)(void *), void *arg)
 	return r;
 }
 
+static unsigned
+lesser(size_t a, size_t b)
+{
+	return (unsigned)(a < b ? a : b);
+}
+
+/* Set the limits; the threads that there may be at most. */
+static unsigned
+set_limits(struct pack_pool *p, unsigned threads)
+{
+	size_t busy;
+
+	p->room = codec_bound(&p->c, codec_block(&p->c));
+	busy = (LANE_BYTES - SLACK * p->room) /
+	       (2 * p->room + codec_memory(&p->c));
+	if (busy < MIN_BUSY)
+		busy = MIN_BUSY;
+	threads = lesser(threads, POOL_LANES * busy);
+	p->max_busy = lesser(threads, busy);
+	p->max_lane = p->max_busy + SLACK;
+	p->max_shared = threads + SLACK;
+	p->max_lanes = lesser(threads + 2, MAX_LANES);
+	return threads;
+}
+
 struct pack_pool *
-pack_pool_new(unsigned threads)
+pack_pool_new(unsigned threads, const struct compression *c)
 {
 	struct pack_pool *p = xcalloc(1, sizeof(*p));
 
-	if (threads == 0)
-		threads = 1;
+	p->c = *c;
+	p->jobs_end = &p->jobs;
 	pthread_mutex_init(&p->mutex, NULL);
 	pthread_cond_init(&p->work, NULL);
-	pthread_cond_init(&p->room, NULL);
-	/*
-	 * A lane that has a block for every thread, one that is read and one
-	 * that is written keeps them all busy; the rest is slack, and enough
-	 * for a second lane to get on.
-	 */
-	p->max_lane = threads + 4;
-	p->max_blocks = 2 * threads + 6;
+	pthread_cond_init(&p->room_free, NULL);
+	pthread_cond_init(&p->lane_free, NULL);
+	threads = set_limits(p, threads > 0 ? threads : 1);
 	p->threads = xcalloc(threads, sizeof(*p->threads));
-	for (p->n_threads = 0; p->n_threads < threads; p->n_threads++) {
+	for (; p->n_threads < threads; p->n_threads++) {
 		/* Fewer threads give the same bytes; none at all don't. */
 		if (pool_start_thread(&p->threads[p->n_threads], pool_thread,
 				      p) != 0)
@@ -169,12 +251,15 @@ void
 pack_pool_use_members(struct pack_pool *p, struct members *m)
 {
 	p->members = m;
+	if (m)
+		codec_id(&p->c, p->id);
 }
 
 void
 pack_pool_free(struct pack_pool *p)
 {
 	struct block *b;
+	struct bench *w;
 
 	if (!p)
 		return;
@@ -188,31 +273,57 @@ pack_pool_free(struct pack_pool *p)
 		p->free = b->next_job;
 		block_free(b);
 	}
-	pthread_cond_destroy(&p->room);
+	while ((w = p->benches) != NULL) {
+		p->benches = w->next;
+		bench_free(w);
+	}
+	pthread_cond_destroy(&p->lane_free);
+	pthread_cond_destroy(&p->room_free);
 	pthread_cond_destroy(&p->work);
 	pthread_mutex_destroy(&p->mutex);
 	free(p->threads);
 	free(p);
 }
 
+const struct compression *
+pool_compression(const struct pack_pool *p)
+{
+	return &p->c;
+}
+
 struct lane *
-lane_new(struct pack_pool *p, const struct compression *c)
+lane_new(struct pack_pool *p)
 {
 	struct lane *l = xcalloc(1, sizeof(*l));
 
 	l->p = p;
-	l->c = *c;
-	if (p->members)
-		codec_id(c, l->id);
 	pthread_cond_init(&l->ready, NULL);
+	pthread_mutex_lock(&p->mutex);
+	while (p->n_lanes >= p->max_lanes)
+		pthread_cond_wait(&p->lane_free, &p->mutex);
+	p->n_lanes++;
+	pthread_mutex_unlock(&p->mutex);
 	return l;
 }
 
 void
 lane_free(struct lane *l)
 {
+	pthread_mutex_lock(&l->p->mutex);
+	l->p->n_lanes--;
+	pthread_cond_signal(&l->p->lane_free);
+	pthread_mutex_unlock(&l->p->mutex);
 	pthread_cond_destroy(&l->ready);
 	free(l);
+}
+
+static bool
+lane_may_take(const struct lane *l)
+{
+	const struct pack_pool *p = l->p;
+
+	return l->n_held < LANE_OWN ||
+	       (l->n_held < p->max_lane && p->n_shared < p->max_shared);
 }
 
 struct block *
@@ -222,22 +333,22 @@ lane_take(struct lane *l)
 	struct block *b = NULL;
 
 	pthread_mutex_lock(&p->mutex);
-	while (!l->failed && (l->n_held >= p->max_lane ||
-			      (!p->free && p->n_blocks >= p->max_blocks)))
-		pthread_cond_wait(&p->room, &p->mutex);
+	while (!l->failed && !lane_may_take(l))
+		pthread_cond_wait(&p->room_free, &p->mutex);
 	if (!l->failed) {
 		b = p->free;
 		if (b) {
 			p->free = b->next_job;
 		} else {
 			b = xcalloc(1, sizeof(*b));
-			b->in = xmalloc(CODEC_BLOCK);
-			p->n_blocks++;
+			b->p = xmalloc(p->room);
 		}
 		b->lane = l;
 		b->n = 0;
 		b->done = false;
 		b->next_job = b->next_lane = NULL;
+		if (l->n_held >= LANE_OWN)
+			p->n_shared++;
 		l->n_held++;
 	}
 	pthread_mutex_unlock(&p->mutex);
@@ -250,11 +361,8 @@ lane_submit(struct lane *l, struct block *take_b)
 	struct pack_pool *p = l->p;
 
 	pthread_mutex_lock(&p->mutex);
-	if (p->jobs_head)
-		p->jobs_tail->next_job = take_b;
-	else
-		p->jobs_head = take_b;
-	p->jobs_tail = take_b;
+	*p->jobs_end = take_b;
+	p->jobs_end = &take_b->next_job;
 	if (l->head)
 		l->tail->next_lane = take_b;
 	else
@@ -297,8 +405,10 @@ lane_give(struct lane *l, struct block *take_b)
 	take_b->next_job = p->free;
 	p->free = take_b;
 	l->n_held--;
+	if (l->n_held >= LANE_OWN)
+		p->n_shared--;
 	/* Readers wait here for different reasons: let each look. */
-	pthread_cond_broadcast(&p->room);
+	pthread_cond_broadcast(&p->room_free);
 	pthread_mutex_unlock(&p->mutex);
 }
 
@@ -310,7 +420,7 @@ lane_fail(struct lane *l, const struct err *e)
 		l->failed = true;
 		l->err = *e;
 	}
-	pthread_cond_broadcast(&l->p->room);
+	pthread_cond_broadcast(&l->p->room_free);
 	pthread_mutex_unlock(&l->p->mutex);
 }
 

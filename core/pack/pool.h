@@ -10,9 +10,11 @@
  *	reader: lane_take, fill it, lane_submit; ... lane_close
  *	writer: lane_next, use it, lane_give; ... until NULL
  *
- * All lanes share a fixed number of blocks, so memory is bounded by the pool
- * and not by what is packed; a lane never has them all. lane_take waits for
- * one. This can't deadlock: a lane's oldest block never waits for another.
+ * The number of blocks is fixed, so memory is bounded by the pool and not by
+ * what is packed. LANE_OWN of them are each lane's own, so that one goes on
+ * however slow the others' writers are; the others are for who comes first.
+ * lane_take waits for one. This can't deadlock: a lane's oldest block never
+ * waits for another, and a lane can always take its own.
  *
  * lane_fail, by either side: what comes in is thrown away and lane_take
  * returns NULL. The writer goes on to lane_next until it returns NULL.
@@ -26,13 +28,11 @@
 #include "core/pack/pack.h"
 
 struct block {
-	unsigned char *in; /* CODEC_BLOCK bytes, n of them used */
-	size_t n;
-	unsigned char *out; /* the member */
-	size_t out_n;
+	/* What goes in, at most codec_block(); then the member. */
+	unsigned char *p;
+	size_t n; /* bytes; 0 for what was thrown away */
 
 	/* The pool's own. */
-	size_t out_cap;
 	struct lane *lane;
 	struct block *next_job;
 	struct block *next_lane;
@@ -45,11 +45,17 @@ MUST_CHECK int pool_start_thread(pthread_t *ret, void *(*fn)(void *),
 
 struct lane;
 
-/* The lane borrows the pool. */
-struct lane *lane_new(struct pack_pool *p, const struct compression *c);
+/* Of the blocks of a lane, those that it waits for nobody to get. */
+#define LANE_OWN 2u
+
+const struct compression *pool_compression(const struct pack_pool *p);
+
+/* The lane borrows the pool. Waits while there are too many. */
+struct lane *lane_new(struct pack_pool *p);
 /* Only when lane_next has returned NULL. */
 void lane_free(struct lane *l);
 
+/* A block to fill, n = 0; NULL when the lane failed. */
 struct block *lane_take(struct lane *l);
 void lane_submit(struct lane *l, struct block *take_b);
 void lane_close(struct lane *l);

@@ -95,14 +95,13 @@ pack(const struct options *o, char **paths, size_t n, struct err *e)
 		return -1;
 	if (output_open(o->output, &out, e) < 0)
 		return -1;
-	pool = pack_pool_new((unsigned)o->threads);
+	pool = pack_pool_new((unsigned)o->threads, &o->compression);
 	pack_pool_use_members(pool, members);
 	r = pack_layer(pool,
 		       &(struct pack_input){
 			       .paths = (const char *const *)paths,
 			       .n_paths = n,
 			       .root = o->root,
-			       .compression = o->compression,
 		       },
 		       out, &l, e);
 	pack_pool_free(pool);

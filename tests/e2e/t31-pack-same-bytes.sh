@@ -73,6 +73,29 @@ is "sha256:$(sha256sum < "$tmp/out/layer" | cut -d ' ' -f 1)" \
 	"$(jq -r .digest <<< "$want")" "it is replaced"
 is "$(ls -A "$tmp/out")" layer "and alone"
 
+# Memory doesn't grow with the layer, nor with the threads.
+peak() {
+	python3 -c 'import os, subprocess, sys
+p = subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], "w"))
+_, status, used = os.wait4(p.pid, 0)
+print(used.ru_maxrss // 1024 if status == 0 else "it failed")' \
+		"$tmp/said" "$top/build/firn" pack --root "$root" "$@" "$a" "$b"
+}
+head -c 48M /dev/urandom > "$root$a/noise"
+for size in gzip:2G:2,16 gzip:9:64M:2,64 zstd:3:64M:2,64; do
+	threads=${size##*:} size=${size%:*}
+	c=${size%:*} want=
+	truncate -s "${size##*:}" "$root$a/hole"
+	for t in ${threads/,/ }; do
+		mib=$(peak -c "$c" -t $t)
+		[ "$mib" -lt 64 ]
+		ok $? "$c, ${size##*:}, $t threads: $mib MiB of memory"
+		[ -n "$want" ] || want=$(cat "$tmp/said")
+		is "$(cat "$tmp/said")" "$want" "and the same layer"
+	done
+done
+rm "$root$a/hole" "$root$a/noise"
+
 # Usage.
 for args in "" "-t 0 $a" "-t x $a" "-c lzma $a" "--members-mib 0 $a" "--no $a"
 do

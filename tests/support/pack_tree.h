@@ -124,6 +124,27 @@ make_noise(const char *name, size_t n, unsigned seed)
 	make_file(name, p, n, 0444);
 }
 
+/* n bytes of words, which repeat as a text's do. */
+static inline void
+make_text(const char *name, size_t n)
+{
+	static const char *const words[] = {
+		"layer ",  "of ",        "a ",      "store ",
+		"path, ",  "registry\n", "the ",    "block ",
+		"image: ", "is ",        "digest ", "compressed ",
+	};
+	AUTO(buf) struct buf b = BUF_INIT;
+	uint32_t x = 1;
+
+	while (b.len < n) {
+		x = x * 1664525u + 1013904223u;
+		buf_adds(&b, words[(x >> 16) % ARRAY_LEN(words)]);
+		if (x >> 29 == 0)
+			buf_printf(&b, "%u ", x >> 8);
+	}
+	make_file(name, b.p, n, 0444);
+}
+
 static inline struct pack_input
 input_of(const char *const *paths, size_t n)
 {
@@ -131,16 +152,18 @@ input_of(const char *const *paths, size_t n)
 		.paths = paths,
 		.n_paths = n,
 		.root = tree_root,
-		.compression = {.kind = COMPRESSION_GZIP, .level = 1},
 	};
 }
 
+static const struct compression gzip_1 = {COMPRESSION_GZIP, 1};
+
 /* Pack with so many threads; the blob goes to *blob. */
 static inline int
-pack_to(struct buf *blob, unsigned threads, const struct pack_input *in,
-	struct members *members, struct layer *ret, struct err *e)
+pack_as(const struct compression *c, struct buf *blob, unsigned threads,
+	const struct pack_input *in, struct members *members, struct layer *ret,
+	struct err *e)
 {
-	struct pack_pool *p = pack_pool_new(threads);
+	struct pack_pool *p = pack_pool_new(threads, c);
 	AUTO(sink) struct sink *out = sink_to_buf(blob, 256 * MIB);
 	int r;
 
@@ -148,6 +171,13 @@ pack_to(struct buf *blob, unsigned threads, const struct pack_input *in,
 	r = pack_layer(p, in, out, ret, e);
 	pack_pool_free(p);
 	return r;
+}
+
+static inline int
+pack_to(struct buf *blob, unsigned threads, const struct pack_input *in,
+	struct members *members, struct layer *ret, struct err *e)
+{
+	return pack_as(&gzip_1, blob, threads, in, members, ret, e);
 }
 
 #endif

@@ -57,8 +57,8 @@ begin(const char *dir, unsigned threads)
 	s.as = (struct assembler){
 		.cache = &s.cache,
 		.flights = flights_new(),
-		.pool = pack_pool_new(2),
-		.compression = {.kind = COMPRESSION_GZIP, .level = 1},
+		.pool = pack_pool_new(
+			2, &(struct compression){COMPRESSION_GZIP, 1}),
 		.threads = threads,
 	};
 	atomic_store(&s.told, 0);

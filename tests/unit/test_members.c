@@ -29,8 +29,7 @@ pack_with(struct members *m, const char *const *v, size_t n,
 	struct pack_input in = input_of(v, n);
 	struct err e = ERR_INIT;
 
-	in.compression = c;
-	if (pack_to(&blob, 2, &in, m, ret, &e) < 0)
+	if (pack_as(&c, &blob, 2, &in, m, ret, &e) < 0)
 		die(e.msg);
 }
 

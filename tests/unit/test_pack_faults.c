@@ -224,7 +224,7 @@ static const struct sink_ops prank_ops = {
 static int
 pack_prank(struct prank *k, struct err *e)
 {
-	struct pack_pool *p = pack_pool_new(1);
+	struct pack_pool *p = pack_pool_new(1, &gzip_1);
 	struct pack_input in = input_of(path_a, 1);
 	struct layer l;
 	int r;
