@@ -223,8 +223,9 @@ sed -e "s|listen 80;|listen 127.0.0.1:$plain;|" \
 	-e "s|/var/lib/firn|$VAR/storage|" \
 	-e "s|/var/log/nginx|$tmp/tls|" "$top/nginx/example-tls.conf" \
 	> "$tmp/tls/example.conf"
-sed "s|/run/firn/fcgi.sock|$VAR/run/firn.sock|" "$top/nginx/upstream.conf" \
-	> "$tmp/tls/upstream.conf"
+sed -e "s|/run/firn/fcgi.sock|$VAR/run/firn.sock|" \
+	-e "s|/var/cache/nginx-firn|$tmp/tls/cache|" \
+	"$top/nginx/upstream.conf" > "$tmp/tls/upstream.conf"
 {
 	[ "$(id -u)" -ne 0 ] || echo "user $(id -un);"
 	cat <<C
