@@ -13,7 +13,7 @@
 alone=1 . "$(dirname "$0")/../e2e/lib.sh"
 have python3 && have openssl || skip_all "no python3 or no openssl"
 suite=(t10-clients t11-inside t12-warm t13-same-bytes t14-http t15-crash
-	t16-platforms t22-nix-sources t40-sbom)
+	t15-damage t16-platforms t22-nix-sources t40-sbom)
 long=(t20-nix-errors t24-policy t25-build-page t25-hostile)
 [ -z "${LONG:-}" ] || suite+=("${long[@]}")
 [ -z "${SUITE:-}" ] || read -ra suite <<< "$SUITE"
