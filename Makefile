@@ -130,6 +130,7 @@ FCGI_SRC := \
 	fcgi/listen.c \
 	fcgi/lists.c \
 	fcgi/park.c \
+	fcgi/range.c \
 	fcgi/registry.c \
 	fcgi/request.c \
 	fcgi/respond.c \

@@ -9,6 +9,7 @@
 #include "core/base/digest.h"
 #include "core/base/err.h"
 #include "core/base/json.h"
+#include "fcgi/range.h"
 
 /* Of a notice; all of a response's have to fit into 4096 bytes. */
 #define WARNING_MAX 1000u
@@ -248,74 +249,96 @@ response_fault(struct response *r, enum fault f, const struct err *e)
 				faults[f].retry_after_s);
 }
 
-/*
- * Read "bytes=A-B", "bytes=A-" or "bytes=-N" for a text of n bytes, into
- * first and last byte. False when it is none of these; *ret_first is n when
- * nothing of the text is asked for.
- */
-static bool
-read_range(const char *range, uint64_t n, uint64_t *ret_first,
-	   uint64_t *ret_last)
+/* Take the type of the body out of the headers. */
+static void
+take_type(struct response *r, struct buf *ret)
 {
-	static const char unit[] = "bytes=";
-	struct str last, first;
+	static const char name[] = "Content-Type: ";
+	const size_t skip = sizeof(name) - 1;
+	AUTO(buf) struct buf before = r->headers;
+	struct str lines = {before.p, before.len}, line;
 
-	if (!str_has_prefix(range, unit))
-		return false;
-	last = str_of(range + strlen(unit));
-	if (!str_cut(&last, '-', &first) || !last.p)
-		return false;
-	if (first.n == 0) {
-		uint64_t tail;
-
-		if (!str_to_u64(last, UINT64_MAX, &tail))
-			return false;
-		*ret_first = tail < n ? n - tail : 0;
-		*ret_last = n - 1;
-		if (tail == 0)
-			*ret_first = n;
-		return true;
+	buf_init(&r->headers);
+	while (str_cut(&lines, '\n', &line)) {
+		if (line.n > skip && memcmp(line.p, name, skip) == 0) {
+			/* The line ends with "\r". */
+			buf_add(ret, line.p + skip, line.n - skip - 1);
+		} else if (line.n > 0) {
+			buf_add(&r->headers, line.p, line.n);
+			buf_addc(&r->headers, '\n');
+		}
 	}
-	*ret_last = UINT64_MAX;
-	if (!str_to_u64(first, UINT64_MAX, ret_first) ||
-	    (last.n > 0 && !str_to_u64(last, UINT64_MAX, ret_last)) ||
-	    *ret_first > *ret_last)
-		return false;
-	if (*ret_last >= n)
-		*ret_last = n - 1;
-	if (*ret_first > n)
-		*ret_first = n;
-	return true;
+}
+
+/*
+ * Several ranges as parts of a multipart/byteranges body. No text has its own
+ * digest in it, so that may stand between them.
+ */
+static void
+send_parts(struct response *r, const struct range_set *ranges,
+	   const struct digest *d)
+{
+	AUTO(buf) struct buf type = BUF_INIT;
+	AUTO(buf) struct buf whole = r->body;
+	char mark[DIGEST_HEX_CAP];
+
+	digest_hex(d, mark);
+	buf_init(&r->body);
+	take_type(r, &type);
+	response_header(r, "Content-Type", "multipart/byteranges; boundary=%s",
+			mark);
+	for (size_t i = 0; i < ranges->n; i++) {
+		const struct range *one = &ranges->v[i];
+
+		buf_printf(&r->body,
+			   "\r\n--%s\r\nContent-Type: %s\r\n"
+			   "Content-Range: bytes %" PRIu64 "-%" PRIu64
+			   "/%zu\r\n\r\n",
+			   mark, type.p, one->first, one->last, whole.len);
+		buf_add(&r->body, whole.p + one->first,
+			(size_t)(one->last + 1 - one->first));
+	}
+	buf_printf(&r->body, "\r\n--%s--\r\n", mark);
+}
+
+static void
+send_part(struct response *r, const struct range *one)
+{
+	size_t n = (size_t)(one->last + 1 - one->first);
+
+	response_header(r, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%zu",
+			one->first, one->last, r->body.len);
+	memmove(r->body.p, r->body.p + one->first, n);
+	buf_truncate(&r->body, n);
 }
 
 void
 response_range(struct response *r, const char *range, const char *if_range,
 	       const struct digest *d)
 {
-	uint64_t first, last, n = r->body.len;
 	char text[DIGEST_TEXT_CAP];
+	size_t n = r->body.len;
+	struct range_set set;
 
 	digest_text(d, text);
-	if (n == 0 || !read_range(range, n, &first, &last))
+	if (n == 0 || !range_read(range, n, &set))
 		return;
 	/* A strong comparison, of the tag with its quotes. */
 	if (*if_range &&
 	    (strlen(if_range) != strlen(text) + 2 || if_range[0] != '"' ||
 	     strncmp(if_range + 1, text, strlen(text)) != 0))
 		return;
-	if (first >= n) {
+	if (set.n == 0) {
 		response_fault(r, FAULT_RANGE, NULL);
-		response_header(r, "Content-Range", "bytes */%" PRIu64, n);
+		response_header(r, "Content-Range", "bytes */%zu", n);
 		return;
 	}
-	response_header(r, "Content-Range",
-			"bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last,
-			n);
 	r->status = 206;
 	set_reason(r, "Partial Content");
-	buf_truncate(&r->body, (size_t)last + 1);
-	memmove(r->body.p, r->body.p + first, (size_t)(last + 1 - first));
-	buf_truncate(&r->body, (size_t)(last + 1 - first));
+	if (set.n == 1)
+		send_part(r, &set.v[0]);
+	else
+		send_parts(r, &set, d);
 }
 
 void

@@ -104,10 +104,10 @@ bool fault_is_ours(enum fault f);
 void response_fault(struct response *r, enum fault f, const struct err *e);
 
 /*
- * Cut a whole 200 answer to what a Range header asks for (RFC 9110 14): one
- * range of bytes gives 206, or 416 when it is beyond the end. Several, or
- * none, or a header that is malformed, or an If-Range that is not d's ETag
- * ("" is none): left as it is, as the RFC allows. For GET.
+ * Cut a whole 200 answer to what a Range header asks for (range.h): one range
+ * of bytes, or several as multipart/byteranges, give 206; 416 when they are
+ * beyond the end. None, or a header that is to be ignored, or an If-Range that
+ * is not d's ETag ("" is none): left as it is. For GET.
  */
 void response_range(struct response *r, const char *range, const char *if_range,
 		    const struct digest *d);

@@ -187,7 +187,14 @@ test_range(void)
 		{"bytes=10-", "", 416, NULL, "bytes */10"},
 		{"bytes=10-10", "", 416, NULL, "bytes */10"},
 		{"bytes=-0", "", 416, NULL, "bytes */10"},
-		{"bytes=0-1,3-4", "", 200, "0123456789", NULL},
+		{"Bytes=0-3", "", 206, "0123", "bytes 0-3/10"},
+		{"bytes=, 2-3 ,", "", 206, "23", "bytes 2-3/10"},
+		{"bytes=20-,1-2", "", 206, "12", "bytes 1-2/10"},
+		{"bytes=20-,30-", "", 416, NULL, "bytes */10"},
+		{"bytes=0-1,x", "", 200, "0123456789", NULL},
+		{"bytes=0-5,3-9", "", 200, "0123456789", NULL},
+		{"bytes=0-,0-", "", 200, "0123456789", NULL},
+		{"bytes=,", "", 200, "0123456789", NULL},
 		{"bytes=3-1", "", 200, "0123456789", NULL},
 		{"bytes=-", "", 200, "0123456789", NULL},
 		{"bytes=", "", 200, "0123456789", NULL},
@@ -220,6 +227,49 @@ test_range(void)
 	}
 }
 
+/* What stands before and after the two parts, and between them. */
+static void
+test_parts(void)
+{
+	AUTO(response) struct response r;
+	AUTO(buf) struct buf many = BUF_INIT, want = BUF_INIT;
+	char hex[DIGEST_HEX_CAP];
+	struct digest d;
+
+	response_init(&r);
+	response_start(&r, 200);
+	response_header(&r, "A", "b");
+	response_header(&r, "Content-Type", "t/t");
+	response_header(&r, "C", "d");
+	buf_adds(&r.body, "0123456789");
+	digest_of(r.body.p, r.body.len, &d);
+	digest_hex(&d, hex);
+	response_range(&r, "bytes=7-8, -1,0-1", "", &d);
+	is_u64(r.status, 206, "several ranges");
+	buf_printf(&want,
+		   "A: b\r\nC: d\r\n"
+		   "Content-Type: multipart/byteranges; boundary=%s\r\n",
+		   hex);
+	is_str(r.headers.p, want.p, "... are a multipart body");
+	buf_clear(&want);
+	buf_printf(&want, "\r\n--%s\r\nContent-Type: t/t\r\n", hex);
+	buf_adds(&want, "Content-Range: bytes 7-8/10\r\n\r\n78");
+	buf_printf(&want, "\r\n--%s\r\nContent-Type: t/t\r\n", hex);
+	buf_adds(&want, "Content-Range: bytes 9-9/10\r\n\r\n9");
+	buf_printf(&want, "\r\n--%s\r\nContent-Type: t/t\r\n", hex);
+	buf_adds(&want, "Content-Range: bytes 0-1/10\r\n\r\n01");
+	buf_printf(&want, "\r\n--%s--\r\n", hex);
+	is_str(r.body.p, want.p, "... each with its type and place");
+
+	buf_adds(&many, "bytes=0-0");
+	for (int i = 0; i < 16; i++)
+		buf_adds(&many, ",1-1");
+	response_start(&r, 200);
+	buf_adds(&r.body, "01234567890123456789");
+	response_range(&r, many.p, "", &d);
+	is_u64(r.status, 200, "seventeen are too many");
+}
+
 int
 main(void)
 {
@@ -228,5 +278,6 @@ main(void)
 	test_write();
 	test_etag();
 	test_range();
+	test_parts();
 	return done_testing();
 }
