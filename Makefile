@@ -84,6 +84,7 @@ CORE_SRC := \
 	core/attach.c \
 	core/build.c \
 	core/build_forms.c \
+	core/build_parts.c \
 	core/build_tell.c \
 	core/build_resolve.c \
 	core/buildlog.c \
@@ -93,6 +94,7 @@ CORE_SRC := \
 	core/counts.c \
 	core/db.c \
 	core/engine.c \
+	core/failures.c \
 	core/flight.c \
 	core/forest.c \
 	core/jobs.c \
@@ -166,6 +168,7 @@ UNIT_TESTS := \
 	tests/unit/test_config.c \
 	tests/unit/test_counts.c \
 	tests/unit/test_credentials.c \
+	tests/unit/test_failures.c \
 	tests/unit/test_fingerprint.c \
 	tests/unit/test_flight.c \
 	tests/unit/test_forest.c \
@@ -367,6 +370,8 @@ $(B)/tests/test_flight: $(LIB_CORE) $(LIB_BASE)
 $(B)/tests/test_counts: $(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_counts: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_flight: TEST_LIBS = $(LIBS_BASE)
+$(B)/tests/test_failures: $(LIB_CORE) $(LIB_BASE)
+$(B)/tests/test_failures: TEST_LIBS = $(LIBS_BASE)
 $(B)/tests/test_http: $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_http: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_graph: $(LIB_MODEL) $(LIB_BASE)

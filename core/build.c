@@ -25,6 +25,7 @@
 #include "core/build_impl.h"
 #include "core/cache.h"
 #include "core/config.h"
+#include "core/failures.h"
 #include "core/forest.h"
 #include "core/jobs.h"
 #include "core/keys.h"
@@ -273,8 +274,15 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	stages_enter(&b->stages, STAGE_REALISE);
 	build_say(b, "building or fetching %zu packages", evaluated->n);
 	if (nix_realise(g->nix, &b->arena, evaluated, &b->watch, &outputs,
-			&root, e) < 0)
+			&root, e) < 0) {
+		/*
+		 * A builder's doing. Without the network it may be a file
+		 * that is not here, and is as soon as somebody brings it.
+		 */
+		b->remember = !g->config->offline &&
+			      (e->kind == ERR_BUILD || e->kind == ERR_TIMEOUT);
 		return -1;
+	}
 	r = find_by_outputs(b, &outputs, &key, &found, ret, e);
 	if (r == 0 && found)
 		attach_found(b, ret, &outputs);
@@ -404,6 +412,9 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 		attach_late(b, ret);
 		return 0;
 	}
+	b->again = failures_find(g->failures, &b->image_key, e);
+	if (b->again)
+		return -1;
 	if (evaluate(b, &outputs, e) < 0 ||
 	    find_by_outputs(b, &outputs, &key, &found, ret, e) < 0)
 		return -1;
@@ -417,7 +428,7 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 int
 build_run(struct builder *g, struct job *j, const struct order *o,
 	  struct manifest_info *ret, size_t *ret_layers,
-	  struct stages *ret_stages, struct err *e)
+	  struct stages *ret_stages, bool *ret_again, struct err *e)
 {
 	struct build b = {.g = g, .job = j, .order = o};
 	int r;
@@ -441,6 +452,10 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	stages_end(&b.stages);
 	*ret_stages = b.stages;
 	build_tell_end(&b, ret, e);
+	/* With the page's address in it. */
+	if (b.remember)
+		failures_note(g->failures, &b.image_key, e);
+	*ret_again = b.again;
 	*ret_layers = b.n_layers;
 	arena_release(&b.arena);
 	return r;

@@ -23,11 +23,13 @@
 #include "core/stages.h"
 
 struct buildlogs;
+struct failures;
 struct job;
 struct manifest_info;
 struct members;
 struct nix;
 struct nix_options;
+struct resolve_options;
 struct revision;
 struct state;
 struct store;
@@ -45,6 +47,10 @@ struct builder {
 	struct counts counts;
 	struct members *members; /* NULL: blocks are not kept */
 	struct buildlogs *logs;  /* NULL: they are not kept */
+	/* By image key: what can't be built, and is not tried again yet. */
+	struct failures *failures;
+	/* At BUILD_SOURCE_KEY: why the source could not be asked just now. */
+	struct failures *source_failures;
 	char pack_id[PACK_ID_CAP];
 };
 
@@ -66,6 +72,23 @@ MUST_CHECK int build_find_revision(const struct builder *g, const char *tag,
 				   bool *ret_found, struct revision *ret,
 				   struct err *e);
 
+#define BUILD_SOURCE_KEY ((const struct digest){.b = {0}})
+
+/* The resolver's side of the configuration; borrows from it. */
+struct resolve_options build_resolve_options(const struct config *c);
+
+/* The storage that is configured. */
+MUST_CHECK int build_open_store(const struct config *c, struct store **ret,
+				struct err *e);
+
+/*
+ * Is the package source there: on this machine, at a look; elsewhere, as far
+ * as the last minute's builds tell?
+ */
+MUST_CHECK int build_check_source(struct builder *g, struct err *e);
+/* Are storage, state, Nix and the source there? For /readyz. */
+MUST_CHECK int build_check(struct builder *g, struct err *e);
+
 /* Nix's side of the configuration; borrows from it. */
 void build_nix_options(const struct config *c, struct nix_options *ret);
 
@@ -80,12 +103,13 @@ bool build_has_nix(struct builder *g);
  * Build, or find on the way that it is there. Every manifest is made in both
  * forms. *ret is the OCI form; *ret_layers is how many layers had to be
  * looked at; 0 when all was found; *ret_stages where the time went, also
- * when it failed.
+ * when it failed; *ret_again: it failed a moment ago and was not tried now,
+ * the error is the one from then.
  */
 MUST_CHECK int build_run(struct builder *g, struct job *j,
 			 const struct order *o, struct manifest_info *ret,
 			 size_t *ret_layers, struct stages *ret_stages,
-			 struct err *e);
+			 bool *ret_again, struct err *e);
 
 /*
  * Is there a log (engine_read_log) of a build that failed so? Where the

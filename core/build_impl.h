@@ -29,6 +29,8 @@ struct build {
 	size_t n_layers;
 	atomic_size_t layers_ready;
 	struct stages stages;
+	bool again;    /* it failed a moment ago; the error is from then */
+	bool remember; /* who asks again is told the error */
 	uint64_t start_ms;
 	struct buildlog *log; /* NULL: none is kept */
 };

@@ -9,6 +9,7 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/build_impl.h"
+#include "core/failures.h"
 #include "core/jobs.h"
 #include "core/keys.h"
 #include "core/nix.h"
@@ -21,14 +22,10 @@
 static struct resolve_options
 resolve_options_of(const struct build *b)
 {
-	const struct config *c = b->g->config;
+	struct resolve_options o = build_resolve_options(b->g->config);
 
-	return (struct resolve_options){
-		.channel_url = c->source.channel_url,
-		.state_path = c->state_path,
-		.offline = c->offline,
-		.cancel = job_cancel_flag(b->job),
-	};
+	o.cancel = job_cancel_flag(b->job);
+	return o;
 }
 
 /* Remembered like a revision: it is one, of other files. */
@@ -40,8 +37,8 @@ find_overlays(const struct builder *g, bool *ret_found, struct revision *ret,
 	struct digest key;
 
 	key_overlays(l->v, l->n, &key);
-	return state_get_revision(g->state, &key, clock_wall_s(), ret_found,
-				  ret, e);
+	return state_get_revision(g->state, &key, clock_wall_s(),
+				  g->config->resolve_ttl_s, ret_found, ret, e);
 }
 
 int
@@ -53,8 +50,8 @@ build_find_revision(const struct builder *g, const char *tag, bool *ret_found,
 
 	*ret = (struct revision){.time = 0};
 	key_revision(&g->config->source, tag, &key);
-	if (state_get_revision(g->state, &key, clock_wall_s(), ret_found, ret,
-			       e) < 0)
+	if (state_get_revision(g->state, &key, clock_wall_s(),
+			       g->config->resolve_ttl_s, ret_found, ret, e) < 0)
 		return -1;
 	if (!*ret_found || g->config->overlays.n == 0)
 		return 0;
@@ -65,19 +62,33 @@ build_find_revision(const struct builder *g, const char *tag, bool *ret_found,
 }
 
 static int
-resolve_source(struct build *b, struct revision *ret, struct err *e)
+ask_source(struct build *b, struct revision *ret, struct err *e)
 {
 	const struct source *s = &b->g->config->source;
 	const struct resolve_options o = resolve_options_of(b);
 
-	build_say(b, "resolving %s", b->order->tag);
-	if (resolve_check_tag(s, b->order->tag, e) < 0)
-		return -1;
 	if (s->kind != SOURCE_FLAKE)
 		return resolve_revision(s, b->order->tag, &o, ret, e);
 	if (build_open_nix(b->g, e) < 0)
 		return -1;
 	return nix_lock_flake(b->g->nix, s, &b->watch, ret, e);
+}
+
+/* How it went is what /readyz knows of a source elsewhere. */
+static int
+resolve_source(struct build *b, struct revision *ret, struct err *e)
+{
+	int r;
+
+	build_say(b, "resolving %s", b->order->tag);
+	if (resolve_check_tag(&b->g->config->source, b->order->tag, e) < 0)
+		return -1;
+	r = ask_source(b, ret, e);
+	if (e->kind == ERR_UPSTREAM || e->kind == ERR_SYSTEM)
+		failures_note(b->g->source_failures, &BUILD_SOURCE_KEY, e);
+	else if (e->kind != ERR_BUSY)
+		failures_forget(b->g->source_failures, &BUILD_SOURCE_KEY);
+	return r;
 }
 
 static int
@@ -113,8 +124,8 @@ build_resolve(struct build *b, struct err *e)
 
 	stages_enter(&b->stages, STAGE_RESOLVE);
 	key_revision(&c->source, b->order->tag, &key);
-	if (state_get_revision(b->g->state, &key, clock_wall_s(), &found,
-			       &b->revision, e) < 0)
+	if (state_get_revision(b->g->state, &key, clock_wall_s(),
+			       c->resolve_ttl_s, &found, &b->revision, e) < 0)
 		return -1;
 	if (!found) {
 		if (resolve_source(b, &b->revision, e) < 0 ||

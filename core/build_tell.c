@@ -119,7 +119,7 @@ build_tell_end(struct build *b, const struct manifest_info *made, struct err *e)
 	if (!b->log)
 		return;
 	keep = e->kind == ERR_NONE ? buildlog_has_lines(b->log)
-				   : build_keeps_log(e->kind);
+				   : !b->again && build_keeps_log(e->kind);
 	add_elapsed(b, &at);
 	if (e->kind == ERR_NONE) {
 		digest_text(&made->digest, digest);

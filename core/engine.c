@@ -12,6 +12,7 @@
 #include "core/build.h"
 #include "core/buildlog.h"
 #include "core/config.h"
+#include "core/failures.h"
 #include "core/flight.h"
 #include "core/forest.h"
 #include "core/model/manifest.h"
@@ -31,6 +32,14 @@
  * manifest as long anyway.
  */
 #define WHOLE_MS 1000u
+
+/*
+ * Who asks again for what has failed to build is told so for a minute: it
+ * would fail in the same way, and take a place among the builds for it. The
+ * operator who has mended it waits as long.
+ */
+#define FAILURE_MS 60000u
+#define FAILURES 256u
 
 struct engine {
 	struct builder b;
@@ -99,13 +108,13 @@ count_stages(struct engine *g, const char *id, const struct stages *t)
 
 static void
 log_failure(const struct engine *g, const struct job *j, const struct order *o,
-	    uint64_t ms, const struct err *e)
+	    uint64_t ms, bool again, const struct err *e)
 {
 	char page[64] = "";
 
 	if (g->quiet)
 		return;
-	if (g->b.logs && build_keeps_log(e->kind))
+	if (g->b.logs && !again && build_keeps_log(e->kind))
 		(void)snprintf(page, sizeof(page), "/builds/%s", job_id(j));
 	log_warn("build.failed", LOG_S("build", job_id(j)),
 		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
@@ -124,6 +133,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	char digest[DIGEST_TEXT_CAP];
 	struct stages stages;
 	size_t layers = 0;
+	bool again;
 	int r;
 
 	log_set_request(o->request);
@@ -131,7 +141,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
 		 LOG_S("platform",
 		       o->n_platforms > 1 ? "several" : o->platforms[0]->arch));
-	r = build_run(&g->b, j, o, ret, &layers, &stages, e);
+	r = build_run(&g->b, j, o, ret, &layers, &stages, &again, e);
 	if (r == 0) {
 		digest_text(&ret->digest, digest);
 		atomic_fetch_add(&g->done, 1);
@@ -141,7 +151,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 			 LOG_N("ms", clock_ms() - start));
 	} else {
 		atomic_fetch_add(&g->failed, 1);
-		log_failure(g, j, o, clock_ms() - start, e);
+		log_failure(g, j, o, clock_ms() - start, again, e);
 	}
 	count_stages(g, job_id(j), &stages);
 	log_set_request(NULL);
@@ -357,13 +367,7 @@ engine_on_end(struct engine *g, void (*fn)(void *ctx), void *ctx)
 int
 engine_check(struct engine *g, struct err *e)
 {
-	if (store_check(g->b.store, e) < 0)
-		return str_has_prefix(e->msg, "storage: ")
-			       ? -1
-			       : err_wrap(e, "storage");
-	if (state_check(g->b.state, e) < 0 || build_open_nix(&g->b, e) < 0)
-		return -1;
-	return nix_check(g->b.nix, e);
+	return build_check(&g->b, e);
 }
 
 void
@@ -430,69 +434,25 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 
 /* --- opening */
 
-static int
-open_store(const struct config *c, struct store **ret, struct err *e)
-{
-	static const enum store_delivery deliveries[] = {
-		[BLOB_AUTO] = STORE_DELIVERY_AUTO,
-		[BLOB_REDIRECT] = STORE_DELIVERY_REDIRECT,
-		[BLOB_PROXY] = STORE_DELIVERY_PROXY,
-	};
-	AUTO(buf) struct buf spool = BUF_INIT;
-	struct store_options o = {
-		.backend = c->storage_backend,
-		.path = c->storage_path,
-		.ca_file = c->storage_ca_file,
-		.delivery = deliveries[c->blob_delivery],
-		.url_ttl_s = c->blob_url_ttl_s,
-		.recheck_s = c->blob_recheck_s,
-		.timeout_ms = c->storage_timeout_s * 1000,
-		.s3 = {.bucket = c->s3_bucket,
-		       .endpoint = c->s3_endpoint,
-		       .public_endpoint = c->s3_public_endpoint,
-		       .region = c->s3_region,
-		       .key_id = c->s3_key_id,
-		       .secret = c->s3_secret,
-		       .token = c->s3_token,
-		       .keys = {.file = c->s3_keys_file,
-				.profile = c->s3_profile,
-				.role = c->s3_role,
-				.web_token_file = c->s3_web_token_file,
-				.sts_url = c->s3_sts_endpoint,
-				.container_path = c->s3_container_path,
-				.container_url = c->s3_container_url,
-				.container_token_file =
-					c->s3_container_token_file,
-				.instance_url = c->s3_instance_endpoint}},
-		.gcs = {.bucket = c->gcs_bucket,
-			.endpoint = c->gcs_endpoint,
-			.credentials = c->gcs_credentials,
-			.metadata_host = c->gcs_metadata_host},
-	};
-
-	if (strcmp(c->storage_backend, "filesystem") != 0)
-		proc_guard_memory();
-	buf_printf(&spool, "%s/spool", c->state_path);
-	o.spool = spool.p;
-	return store_open(&o, ret, e);
-}
-
 /*
- * Without Nix, what was built can still be served, here or by another
- * replica: builds and /readyz say what is missing, and look again.
+ * Without Nix or the package source, what was built can still be served, here
+ * or by another replica: builds and /readyz say what is missing, and look
+ * again.
  */
 static int
 open_parts(struct engine *g, struct err *e)
 {
 	const struct config *c = g->b.config;
-	struct err no_nix = ERR_INIT;
+	struct err no_nix = ERR_INIT, no_source = ERR_INIT;
 
-	if (open_store(c, &g->b.store, e) < 0)
+	if (build_open_store(c, &g->b.store, e) < 0)
 		return -1;
 	if (state_open(c->state_path, &g->b.state, e) < 0)
 		return -1;
 	if (build_open_nix(&g->b, &no_nix) < 0)
 		log_err(LOG_ERROR, "nix.missing", &no_nix);
+	if (build_check_source(&g->b, &no_source) < 0)
+		log_err(LOG_ERROR, "source.missing", &no_source);
 	return 0;
 }
 
@@ -548,6 +508,8 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 
 	g->b.config = config;
 	(void)pthread_mutex_init(&g->b.nix_lock, NULL);
+	g->b.failures = failures_new(FAILURES, FAILURE_MS);
+	g->b.source_failures = failures_new(1, FAILURE_MS);
 	if (open_parts(g, e) < 0) {
 		engine_free(g);
 		return -1;
@@ -607,6 +569,8 @@ engine_free(struct engine *g)
 	buildlogs_free(g->b.logs);
 	counts_release(&g->b.counts);
 	flights_free(g->b.assembler.flights);
+	failures_free(g->b.failures);
+	failures_free(g->b.source_failures);
 	nix_free(g->b.nix);
 	recent_free(g->b.cache.whole);
 	recent_free(g->b.cache.sound);

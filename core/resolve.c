@@ -2,7 +2,9 @@
 #include "core/resolve.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/resolve/impl.h"
@@ -28,6 +30,12 @@ bool
 is_local_url(const char *url)
 {
 	return url[0] == '/' || str_has_prefix(url, "file://");
+}
+
+const char *
+local_path(const char *url)
+{
+	return str_has_prefix(url, "file://") ? url + 7 : url;
 }
 
 /*
@@ -102,6 +110,34 @@ static const char *
 channel_name(const struct source *s, const char *tag)
 {
 	return strcmp(tag, SOURCE_TAG_DEFAULT) == 0 ? s->location : tag;
+}
+
+static int
+check_there(const char *path, int mode, struct err *e)
+{
+	if (access(path, mode) < 0)
+		return err_set_errno(e, ERR_UPSTREAM, errno, "%s", path);
+	return 0;
+}
+
+int
+resolve_check_source(const struct source *s, const struct resolve_options *o,
+		     struct err *e)
+{
+	switch (s->kind) {
+	case SOURCE_PATH:
+		return check_there(s->location, R_OK | X_OK, e);
+	case SOURCE_GIT:
+		if (is_local_url(s->location))
+			return check_there(local_path(s->location), R_OK | X_OK,
+					   e);
+		return 0;
+	case SOURCE_CHANNEL:
+		return channel_check(s->location, o, e);
+	case SOURCE_FLAKE:
+		break;
+	}
+	return 0;
 }
 
 int

@@ -38,6 +38,14 @@ MUST_CHECK int resolve_check_tag(const struct source *s, const char *tag,
 				 struct err *e);
 
 /*
+ * Is what is configured there, as far as a look at this machine's files
+ * tells? Asks nobody and starts no process. ERR_UPSTREAM if not.
+ */
+MUST_CHECK int resolve_check_source(const struct source *s,
+				    const struct resolve_options *o,
+				    struct err *e);
+
+/*
  * Resolve. ERR_NOT_FOUND when there is no such revision, ERR_UPSTREAM when
  * the source can't be reached, ERR_SYSTEM when it can't be read. Not for
  * flakes (asserts).

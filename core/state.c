@@ -99,7 +99,7 @@ enum query {
 
 static const char *const queries[] = {
 	[GET_REVISION] = ROW("kept_revisions", "key, id, time, until",
-			     "key = ?1 AND until > ?2"),
+			     "key = ?1 AND until > ?2 AND until <= ?3"),
 	[PUT_REVISION] = PUT("kept_revisions", "?1, ?2, ?3, ?4"),
 	[GET_IMAGE] = ROW("kept_images", "key, manifest", "key = ?1"),
 	[PUT_IMAGE] = PUT("kept_images", "?1, ?2"),
@@ -186,7 +186,8 @@ step_row(struct state *st, sqlite3_stmt *s, const struct digest *key,
 
 int
 state_get_revision(struct state *st, const struct digest *key, uint64_t now,
-		   bool *ret_found, struct revision *ret, struct err *e)
+		   uint64_t ttl_s, bool *ret_found, struct revision *ret,
+		   struct err *e)
 {
 	sqlite3_stmt *s = db_begin(st->db, GET_REVISION, e);
 
@@ -195,6 +196,7 @@ state_get_revision(struct state *st, const struct digest *key, uint64_t now,
 		return -1;
 	db_bind_digest(s, 1, key);
 	db_bind_u64(s, 2, now);
+	db_bind_u64(s, 3, now + ttl_s);
 	if (step_row(st, s, key, ret_found, e) < 0)
 		return -1;
 	if (*ret_found) {

@@ -33,9 +33,13 @@ MUST_CHECK int state_open(const char *dir, struct state **ret, struct err *e);
 /* No other thread uses it any more. */
 void state_free(struct state *st);
 
-/* What a moving reference resolved to, until a time (seconds since 1970). */
+/*
+ * What a moving reference resolved to, until a time (seconds since 1970). It
+ * is not found either when it would hold for more than ttl_s from now: it was
+ * put while things were remembered for longer.
+ */
 MUST_CHECK int state_get_revision(struct state *st, const struct digest *key,
-				  uint64_t now, bool *ret_found,
+				  uint64_t now, uint64_t ttl_s, bool *ret_found,
 				  struct revision *ret, struct err *e);
 MUST_CHECK int state_put_revision(struct state *st, const struct digest *key,
 				  const struct revision *r, uint64_t until,

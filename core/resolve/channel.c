@@ -340,10 +340,22 @@ take_url(const struct resolve_options *o, const char *name, struct buf *id,
 		return -1;
 	if (!is_local_url(url.p))
 		return download(o, url.p, name, id, e);
-	file = str_has_prefix(url.p, "file://") ? url.p + 7 : url.p;
+	file = local_path(url.p);
 	if (access(file, R_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return fail_no_channel(name, e);
 	return take_file(o, file, id, e);
+}
+
+int
+channel_check(const char *name, const struct resolve_options *o, struct err *e)
+{
+	AUTO(buf) struct buf url = BUF_INIT;
+
+	if (make_url(o->channel_url, name, &url, e) < 0)
+		return -1;
+	if (is_local_url(url.p) && access(local_path(url.p), R_OK) < 0)
+		return err_set_errno(e, ERR_UPSTREAM, errno, "%s", url.p);
+	return 0;
 }
 
 /* --- names */

@@ -21,6 +21,8 @@ bool is_short_commit(const char *s);
 
 /* Needs no network: a path, or a file:// URL. */
 bool is_local_url(const char *url);
+/* The path in such a one. */
+const char *local_path(const char *url);
 
 /* --- git.c */
 
@@ -44,6 +46,9 @@ MUST_CHECK int git_find_ref(const char *url, const char *tag,
 
 /* --- channel.c */
 
+/* Is its tarball there, where it is a file? ERR_UPSTREAM if not. */
+MUST_CHECK int channel_check(const char *name, const struct resolve_options *o,
+			     struct err *e);
 MUST_CHECK int channel_resolve(const char *name,
 			       const struct resolve_options *o,
 			       struct revision *ret, struct err *e);

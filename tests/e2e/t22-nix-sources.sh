@@ -56,6 +56,21 @@ sleep 2
 is "$(manifest_digest word)" "$first" "edited back: the first again"
 is "$(http "$url/v2/word/manifests/v1")" 404 "it has no other tags"
 registry_stop
+FIRN_RESOLVE_TTL=600 registry_start
+is "$(manifest_digest word)" "$first" "remembered for long"
+registry_stop
+echo two > "$tmp/set/word"
+registry_start
+is "$(manifest_digest word)" "$second" \
+	"  is not remembered after a start with a shorter time to live"
+registry_stop
+mv "$tmp/set" "$tmp/away"
+READY=healthz registry_start
+like "$(cat "$VAR/firn.log")" 'source.missing' "it is gone: said at the start"
+is "$(http "$url/readyz")" 503 "  it is not ready"
+like "$(cat "$tmp/body")" 'package source' "  and says why"
+registry_stop
+mv "$tmp/away" "$tmp/set"
 
 # --- a git repository
 unset PKGS

@@ -36,6 +36,11 @@ is "$(run FIRN_LISTEN="unix:$tmp/s" FIRN_HOLD=x)" 2 "a bad setting"
 one_line FIRN_HOLD "  is named"
 is "$(run FIRN_LISTEN="unix:$tmp/s" FIRN_ELEPHANT=1)" 2 "an unknown setting"
 one_line FIRN_ELEPHANT "  is named"
+for bad in file:///sets/nixos.tar.gz file:///%s/%s.tar.gz; do
+	is "$(run FIRN_LISTEN="unix:$tmp/s" FIRN_CHANNEL_URL="$bad")" 2 \
+		"channels at $bad"
+	one_line "FIRN_CHANNEL_URL.*one %s" "  is named"
+done
 
 start() { # NAME=VALUE...
 	: > "$tmp/log" # here: what the last one said is not to be read again

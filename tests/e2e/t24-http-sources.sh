@@ -74,8 +74,12 @@ for kind in git dumb; do
 	touch "$tmp/www/down"
 	sleep 3.2
 	refused 503 'git can.t read' "  the host is down"
+	is "$(http "$url/readyz") $(grep -c 'package source' "$tmp/body")" \
+		"503 1" "  and it is not ready"
 	rm "$tmp/www/down"
 	is "$(manifest_digest word)" "$second" "  and up again"
+	sleep 5 # as long as what /readyz found is kept
+	is "$(http "$url/readyz")" 200 "  and ready"
 	registry_stop
 done
 

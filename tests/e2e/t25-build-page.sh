@@ -51,7 +51,7 @@ page() { # PATH: the status; body in $tmp/page
 # --- a build that fails
 
 is "$(http "$url/v2/failing/manifests/latest")" 422 "a build fails"
-at=$(page_of failing)
+at=$(page_of failing) failed=$at
 message=$(jq -r '.errors[0].message' "$tmp/body")
 like "$message" "failed with exit code 17.*\(log: $url$at\)" \
 	"its message names the page"
@@ -68,6 +68,14 @@ ok $? "and how it ended"
 is "$(jq -r --arg at "$at" 'select(.event == "build.failed" and .page == $at) |
 	.image' "$VAR/firn.log")" failing "the log names the page too"
 is "$(curl -sSI -o /dev/null -w '%{http_code}' "$url$at")" 200 "HEAD agrees"
+
+before=$(metric firn_processes_started_total)
+is "$(http "$url/v2/failing/manifests/latest")" 422 "asked for again"
+is "$(jq -r '.errors[0].message' "$tmp/body")" "$message" \
+	"  it is the same message, with the same page"
+is "$(metric firn_processes_started_total)" "$before" "  and nothing was tried"
+is "$(jq -r 'select(.event == "build.failed" and .image == "failing") | .page' \
+	"$VAR/firn.log" | tail -n 1)" "" "  no page is named that is not there"
 
 # --- what must not come through
 
@@ -154,7 +162,6 @@ for ((i = 0; i < 100; i++)); do
 done
 pgrep -f "asleep-$mark" >/dev/null
 ok $? "a builder runs that says nothing"
-at=$(page_of failing)
 kill -KILL "$(registry_pid)"
 for ((i = 0; i < 100; i++)); do
 	pgrep -f -- "asleep-$mark|--realise.*$tmp" >/dev/null || break
@@ -166,7 +173,7 @@ wait
 registry_stop
 export FIRN_LOG_LEVEL=debug
 registry_start || { ok 1 "the registry starts again"; finish; }
-is "$(page "$at")" 200 "a log is there after a crash"
+is "$(page "$failed")" 200 "a log is there after a crash"
 
 # --- the log of events, for who wants it all
 

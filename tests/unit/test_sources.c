@@ -322,6 +322,42 @@ test_channel(void)
 	   "nothing half made is left");
 }
 
+/* What a look tells of a source; of one elsewhere, nothing. */
+static void
+test_check_source(void)
+{
+	static const struct {
+		enum source_kind kind;
+		const char *location;
+		bool there;
+	} cases[] = {
+		{SOURCE_PATH, "/", true},
+		{SOURCE_PATH, "/no/such/directory", false},
+		{SOURCE_GIT, "/", true},
+		{SOURCE_GIT, "file:///no/such/repository", false},
+		{SOURCE_GIT, "https://127.0.0.1:1/x.git", true},
+		{SOURCE_FLAKE, "github:a/b", true},
+		{SOURCE_CHANNEL, "here", true},
+		{SOURCE_CHANNEL, "gone", false},
+	};
+	AUTO(buf) struct buf url = BUF_INIT, out = BUF_INIT;
+
+	buf_printf(&url, "file://%s/%%s.tar", dir);
+	options.channel_url = url.p;
+	ok(sh("touch here.tar", &out), "a tarball");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct source s = {.kind = cases[i].kind,
+					 .location = cases[i].location};
+		struct err e = ERR_INIT;
+		int r = resolve_check_source(&s, &options, &e);
+
+		ok((r == 0) == cases[i].there &&
+			   (r == 0 || e.kind == ERR_UPSTREAM),
+		   "%s %s: %s", source_kind_name(s.kind), s.location,
+		   r == 0 ? "as far as one sees" : e.msg);
+	}
+}
+
 /* Who else has a commit's tarball may have another in it. */
 static void
 test_channel_url(void)
@@ -387,6 +423,7 @@ main(void)
 	}
 	test_channel();
 	test_channel_url();
+	test_check_source();
 	ok(fcntl(0, F_GETFD) >= 0, "no descriptor is closed that isn't ours");
 	if (fs_remove_tree(dir, &e) < 0)
 		ok(false, "%s", e.msg);

@@ -123,7 +123,7 @@ what_is_kept(struct state *st)
 	struct digest d, list;
 	unsigned kept;
 
-	if (state_get_revision(st, &key, 999, &found[0], &r, &e) < 0 ||
+	if (state_get_revision(st, &key, 999, 300, &found[0], &r, &e) < 0 ||
 	    state_get_image(st, &key, &found[1], &d, &e) < 0 ||
 	    state_get_layer(st, &key, &found[2], &l, &e) < 0 ||
 	    state_get_referrers(st, &key, &found[3], &list, &e) < 0)
@@ -177,10 +177,18 @@ test_values(void)
 	state_free(st);
 	st = must_open(dir);
 	has_all(st, "all are there after opening again");
-	ok(state_get_revision(st, &key, 1000, &found, &r, &e) == 0 && !found,
+	ok(state_get_revision(st, &key, 1000, 300, &found, &r, &e) == 0 &&
+		   !found,
 	   "a revision ends when its time is over");
 	ok(state_put_revision(st, &key, &r, 2000, &e) == 0 &&
-		   state_get_revision(st, &key, 1999, &found, &r, &e) == 0 &&
+		   state_get_revision(st, &key, 1990, 9, &found, &r, &e) == 0 &&
+		   !found,
+	   "what would hold for longer than one is to remember it");
+	ok(state_get_revision(st, &key, 1991, 9, &found, &r, &e) == 0 && found,
+	   "and no longer than that");
+	ok(state_put_revision(st, &key, &r, 2000, &e) == 0 &&
+		   state_get_revision(st, &key, 1999, 300, &found, &r, &e) ==
+			   0 &&
 		   found && strcmp(r.id, "new") == 0,
 	   "it is replaced");
 	ok(state_put_image(st, &key, &other, &e) == 0 &&
