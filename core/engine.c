@@ -292,6 +292,12 @@ engine_locate(struct engine *g, const struct digest *d,
 	return store_locate(g->b.store, d, ret, e);
 }
 
+const char *
+engine_delivery(const struct engine *g)
+{
+	return store_delivery_name(g->b.store);
+}
+
 static void
 hand_over(const struct state_names *from, struct engine_names *to)
 {

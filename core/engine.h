@@ -87,6 +87,9 @@ MUST_CHECK int engine_find_referrers(struct engine *g,
 MUST_CHECK int engine_locate(struct engine *g, const struct digest *d,
 			     struct store_location *ret, struct err *e);
 
+/* How clients get blobs, for the log: "file", "redirect" or "proxy". */
+const char *engine_delivery(const struct engine *g);
+
 /*
  * Begin to build the image, or join the build that runs. ERR_BUSY when the
  * queue is full. image and tag are copied. The job is released by the caller

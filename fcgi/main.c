@@ -79,6 +79,7 @@ serve(struct app *a, const struct config *c, int listen_fd, const sigset_t *set)
 		 LOG_S("source", source_kind_name(c->source.kind)),
 		 LOG_S("location", c->source.location),
 		 LOG_S("storage", c->storage_backend),
+		 LOG_S("delivery", engine_delivery(a->engine)),
 		 LOG_S("listen", c->listen ? c->listen : "inherited"),
 		 LOG_N("threads", c->threads), LOG_N("waiters", c->waiters),
 		 LOG_N("pid", (uint64_t)getpid()));

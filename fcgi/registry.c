@@ -382,7 +382,10 @@ registry_blob(struct app *a, struct exchange *x, enum wake why)
 	response_start(r, 200);
 	response_header(r, "Content-Type", "application/octet-stream");
 	response_digest(r, &x->route.digest);
-	response_header(r, "Cache-Control", FOREVER);
+	/*
+	 * For how long it is good the web server adds when it has it: what we
+	 * say of that would stand in its error pages too.
+	 */
 	if (at.where == STORE_FILE) {
 		response_header(r, "X-Accel-Redirect", INTERNAL "%s", at.at);
 		r->no_size = true;
@@ -393,6 +396,7 @@ registry_blob(struct app *a, struct exchange *x, enum wake why)
 		response_header(r, "X-Firn-Url", "%s", at.at);
 		r->no_size = true;
 	} else {
+		response_header(r, "Cache-Control", FOREVER);
 		r->has_size = true;
 		r->size = at.size;
 	}

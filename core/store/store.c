@@ -37,6 +37,18 @@ store_is_near(const struct store *st)
 	return !st->ops->has_near;
 }
 
+const char *
+store_delivery_name(const struct store *st)
+{
+	static const char *const names[] = {
+		[STORE_FILE] = "file",
+		[STORE_URL] = "redirect",
+		[STORE_PROXY] = "proxy",
+	};
+
+	return names[st->where];
+}
+
 int
 store_begin(struct store *st, struct sink **ret_staged, struct err *e)
 {

@@ -117,6 +117,9 @@ MUST_CHECK int store_has_near(struct store *st, const struct digest *d,
 /* Is what is known here all that there is? A directory; no cloud. */
 bool store_is_near(const struct store *st);
 
+/* How blobs get to clients: "file", "redirect" or "proxy". */
+const char *store_delivery_name(const struct store *st);
+
 /*
  * Begin a blob whose digest is not known yet: write to the sink, finish it,
  * then commit or discard, which both free it. Nothing is visible before, and

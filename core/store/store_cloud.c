@@ -40,7 +40,6 @@ struct store_cloud {
 	char *spool;
 	uint64_t url_ttl_ms;
 	uint64_t recheck_ms;
-	enum store_where where;
 	atomic_uint_least64_t checked_ms;
 };
 
@@ -326,7 +325,7 @@ cloud_locate(struct store *st, const struct digest *d,
 		return -1;
 	if (url.len >= sizeof(ret->at))
 		return err_set(e, ERR_SYSTEM, "the URL of a blob is too long");
-	ret->where = s->where;
+	ret->where = st->where;
 	memcpy(ret->at, url.p, url.len + 1);
 	return 0;
 }
@@ -464,7 +463,7 @@ store_cloud_new(struct cloud *take_cloud, const struct store_options *o,
 	s->spool = xstrdup(o->spool);
 	s->url_ttl_ms = o->url_ttl_s * 1000;
 	s->recheck_ms = o->recheck_s * 1000;
-	s->where = proxied ? STORE_PROXY : STORE_URL;
+	s->base.where = proxied ? STORE_PROXY : STORE_URL;
 	if (fs_mkdirs(s->spool, 0700, e) < 0) {
 		cloud_store_free(&s->base);
 		return err_wrap(e, "spool");

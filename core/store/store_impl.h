@@ -52,6 +52,7 @@ struct store_ops {
 /* Embed as the first member. */
 struct store {
 	const struct store_ops *ops;
+	enum store_where where; /* what locate answers with */
 };
 
 #define STORE_BLOBS "blobs/sha256"

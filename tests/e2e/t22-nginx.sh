@@ -64,6 +64,23 @@ is "$(header Content-Length)" 100000 "  has its length"
 is "$(header Docker-Content-Digest)" "$layer" "  and digest"
 is "$(header Cache-Control)" "max-age=31536000, immutable" "  for ever"
 
+# What is right stays so; an error may be another answer soon.
+forever="max-age=31536000, immutable"
+answer() { # CURL-ARGUMENT...: the status and each Cache-Control
+	echo "$(http "$@")" "$(tr -d '\r' < "$tmp/headers" |
+		grep -i '^cache-control:' | cut -d: -f2- | xargs)"
+}
+none=$(printf '0%.0s' {1..64})
+# By nginx alone, and by way of the program.
+for u in "$blob" "$blob?"; do
+	is "$(answer "$u")" "200 $forever" "${u#"$url"}: for ever, said once"
+	is "$(answer -r 0-9 "$u")" "206 $forever" "  a part of it too"
+	is "$(answer -H "If-None-Match: \"$config\"" "$u")" "304 $forever" "  and 304"
+	is "$(answer -r 999999999- "$u")" "416 $forever no-store" "  not what is no range"
+	is "$(answer "${u/${config#*:}/$none}")" "404 no-store" "  nor 404"
+	is "$(answer -X POST "$u")" "405 no-store" "  nor 405"
+done
+
 is "$(http -X POST "$url/v2/hello/blobs/$layer")" 405 "POST of a blob: 405"
 is "$(header Content-Type)" application/json "  in JSON"
 is "$(http "$url/v2/hello..x/blobs/$layer")" 400 "a bad name is not served"

@@ -42,6 +42,45 @@ test_proxy() { # BACKEND
 	is "$(header Content-Range | cut -d/ -f1)" "bytes 5-14" "  Content-Range"
 	is "$(http "$url/_firn/proxy/${layer#sha256:}")" 404 \
 		"  the internal location is internal"
+	like "$(grep '"event":"started"' "$VAR/firn.log")" '"delivery":"proxy"' \
+		"  the log says how blobs get to clients"
+	registry_stop
+}
+
+# What nginx has of a blob, and how long clients may keep the answer.
+answer() { # CURL-ARGUMENT...
+	echo "$(http "$@" "$url/v2/$name/blobs/$layer")" \
+		"$(tr -d '\r' < "$tmp/headers" |
+		grep -i '^cache-control:' | cut -d: -f2- | xargs)"
+}
+
+test_kept() { # BACKEND
+	local forever="max-age=31536000, immutable"
+	export FIRN_BLOB_DELIVERY=proxy
+	registry_start || { ok 1 "$1: it starts"; return; }
+	is "$(answer)" "200 $forever" "$1: a blob is for ever, said once"
+	is "$(answer -r 0-9)" "206 $forever" "  a part of it too"
+	is "$(answer -I)" "200 $forever" "  and HEAD"
+	is "$(answer -H "If-None-Match: \"$layer\"")" "304 $forever" "  and 304"
+	is "$(answer -r 999999999999-)" "416 $forever no-store" "  not what is no range"
+	find "$VAR/nginx/blobs" -type f -delete
+	cloud_fault '{"action":"status:500"}'
+	is "$(answer)" "503 no-store" "  nor what the cloud has not now"
+	cloud_heal
+	cloud_fault '{"action":"status:404"}'
+	is "$(answer)" "404 no-store" "  nor what it has no more"
+	cloud_heal
+	registry_stop
+}
+
+# nginx that was never told of clouds says what it lacks.
+test_untold() { # BACKEND
+	local conf=$tmp/untold
+	cp -r "$top/nginx" "$conf"
+	sed -i '/firn_blob_cache\|proxy\.conf/d' "$conf/dev.conf.in"
+	SERVE_NGINX=$conf registry_start || { ok 1 "$1: it starts"; return; }
+	is "$(answer)" "503 no-store" "$1: without proxy.conf a blob is 503"
+	like "$(cat "$tmp/body")" 'lacks firn/proxy\.conf' "  which says so"
 	registry_stop
 }
 
@@ -52,6 +91,9 @@ for backend in ${CLOUDS:-s3 gcs}; do
 	test_redirect "$backend"
 	cp "$VAR/firn.log" "$tmp/kept.log"
 	test_proxy "$backend"
+	cat "$VAR/firn.log" >> "$tmp/kept.log"
+	test_kept "$backend"
+	test_untold "$backend"
 	is "$(leaks "$VAR/firn.log" "$VAR/nginx/error.log" \
 		"$VAR/nginx/access.log" "$tmp/serve.log" "$tmp/kept.log")" 0 \
 		"$backend: no secret in any log"

@@ -384,6 +384,12 @@ engine_locate(struct engine *g, const struct digest *d,
 	return store_locate(g->store, d, ret, e);
 }
 
+const char *
+engine_delivery(const struct engine *g)
+{
+	return store_delivery_name(g->store);
+}
+
 int
 engine_start(struct engine *g, const struct image *image, const char *tag,
 	     const struct manifest_accept *accept UNUSED, struct job **ret,
