@@ -150,6 +150,10 @@ build_forms(struct build *b, struct manifest_info *ret, struct err *e)
 		return build_index(b, ret, e);
 	if (build_platform(b, b->order->platforms[0], &oci, &docker, e) < 0)
 		return -1;
-	*ret = (struct manifest_info){oci.digest, oci.size, oci.media_type};
+	*ret = (struct manifest_info){
+		.digest = oci.digest,
+		.size = oci.size,
+		.media_type = oci.media_type,
+	};
 	return 0;
 }

@@ -185,11 +185,15 @@ static int
 find_docker(struct engine *g, const struct manifest_info *oci, bool *ret_found,
 	    struct manifest_info *ret, struct err *e)
 {
+	const struct digest of = oci->digest;
 	struct digest key;
 
-	key_form("docker", &oci->digest, &key);
-	return cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret,
-				e);
+	key_form("docker", &of, &key);
+	if (cache_find_image(&g->b.cache, &key, CACHE_NEAR, ret_found, ret, e) <
+	    0)
+		return -1;
+	ret->oci = of;
+	return 0;
 }
 
 int
@@ -262,13 +266,19 @@ engine_read_manifest(struct engine *g, const struct digest *d, struct buf *to,
 }
 
 int
-engine_index_missing(struct engine *g, const struct digest *d, struct buf *to,
-		     struct err *e)
+engine_index_missing(struct engine *g, const struct manifest_info *info,
+		     struct buf *to, struct err *e)
 {
 	AUTO(arena) struct arena a = ARENA_INIT;
 	AUTO(buf) struct buf text = BUF_INIT;
+	const struct digest *d = &info->digest;
 	struct manifest_summary s;
 
+	if (!manifest_is_index(info->media_type))
+		return 0;
+	/* Docker's list has no place for it. */
+	if (strcmp(info->media_type, MEDIA_TYPE_DOCKER_LIST) == 0)
+		d = &info->oci;
 	if (engine_read_manifest(g, d, &text, e) < 0 ||
 	    manifest_read(&a, text.p, text.len, &s, e) < 0)
 		return -1;

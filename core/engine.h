@@ -68,10 +68,11 @@ MUST_CHECK int engine_read_manifest(struct engine *g, const struct digest *d,
 				    struct buf *to, struct err *e);
 
 /*
- * What an index says of platforms that it has no image for, appended to to;
- * nothing when it has them all.
+ * What an index that was found by its tag, OCI's or Docker's, has no image
+ * for, and why, appended to to: nothing when it has them all, or is none.
  */
-MUST_CHECK int engine_index_missing(struct engine *g, const struct digest *d,
+MUST_CHECK int engine_index_missing(struct engine *g,
+				    const struct manifest_info *info,
 				    struct buf *to, struct err *e);
 
 /*

@@ -26,6 +26,7 @@ struct manifest_info {
 	struct digest digest;
 	uint64_t size;
 	const char *media_type; /* static */
+	struct digest oci;      /* of a Docker list: OCI's index */
 };
 
 enum job_state {

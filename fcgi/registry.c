@@ -92,9 +92,7 @@ warn_of_missing(struct app *a, struct exchange *x,
 	AUTO(buf) struct buf missing = BUF_INIT;
 	struct err e = ERR_INIT;
 
-	if (strcmp(info->media_type, INDEX_TYPE) != 0)
-		return;
-	if (engine_index_missing(a->engine, &info->digest, &missing, &e) < 0)
+	if (engine_index_missing(a->engine, info, &missing, &e) < 0)
 		log_err(LOG_WARN, "http.no_warning", &e);
 	else if (missing.len > 0)
 		response_warning(&x->response, missing.p);

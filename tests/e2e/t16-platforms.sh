@@ -63,13 +63,18 @@ if have skopeo; then
 fi
 
 # A package that one platform lacks.
-http "$url/v2/amd64only/manifests/latest" >/dev/null
+http -H "Accept: $list" "$url/v2/amd64only/manifests/latest" > /dev/null
+built="$(header Content-Type) $(header Warning)"
 if [ "$(http "$url/v2/amd64/amd64only/manifests/latest")" = 200 ]; then
 	is "$(http "$url/v2/amd64only/manifests/latest")" 200 \
 		"one platform lacks a package"
 	is "$(jq -r '[.manifests[].platform.architecture] | join(" ")' \
 		"$tmp/body")" amd64 "  it is left out"
 	like "$(header Warning)" '299 - ".*arm64' "  with a warning"
+	http -H "Accept: $list" "$url/v2/amd64only/manifests/latest" > /dev/null
+	is "$(header Content-Type) $(header Warning)" "$built" \
+		"  Docker's list has the same"
+	like "$built" ' 299 - ".*arm64' "  and had it when it was built"
 	registry_stop
 	export FIRN_PLATFORM_MISSING=fail
 	registry_start

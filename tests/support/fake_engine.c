@@ -329,7 +329,8 @@ engine_read_manifest(struct engine *g, const struct digest *d, struct buf *to,
 }
 
 int
-engine_index_missing(struct engine *g UNUSED, const struct digest *d UNUSED,
+engine_index_missing(struct engine *g UNUSED,
+		     const struct manifest_info *info UNUSED,
 		     struct buf *to UNUSED, struct err *e UNUSED)
 {
 	return 0;
