@@ -335,6 +335,11 @@ is "$(at links "$manifest_path")" 200 \
 	"a manifest that nginx can't read the program sends"
 cmp -s "$tmp/body" "$tmp/manifest"
 ok $? "  as it is"
+before=$(seen)
+at auth /v2/hello/manifests/latest -u me:word > /dev/null
+at links /v2/hello/manifests/latest > /dev/null
+[ $(($(seen) - before)) -ge 2 ]
+ok $? "of each server's images nginx keeps its own"
 jq -se 'length > 5 and all(.request != "")' "$tmp/tls/firn.log" > /dev/null
 ok $? "its log is JSON, with the request's id"
 id=$(jq -r 'select(.uri == "/v2/broken/manifests/latest") | .request' \
