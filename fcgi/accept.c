@@ -41,41 +41,76 @@ is_refusal(struct str param)
 	return true;
 }
 
+/* The forms that there are. Docker's are never sent but by their names. */
+enum { OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, FORMS };
+
+static const struct {
+	const char *type;
+	bool wild;
+} forms[FORMS] = {
+	[OCI_INDEX] = {"application/vnd.oci.image.index.v1+json", true},
+	[OCI_MANIFEST] = {"application/vnd.oci.image.manifest.v1+json", true},
+	[DOCKER_LIST] = {"application/vnd.docker.distribution.manifest.list."
+			 "v2+json",
+			 false},
+	[DOCKER_MANIFEST] = {"application/vnd.docker.distribution.manifest."
+			     "v2+json",
+			     false},
+};
+
+/* What the ranges say of a form: the closest counts (RFC 9110 12.5.1). */
+struct verdict {
+	unsigned rank;
+	bool yes;
+};
+
+/* How closely a media range means a form, 3 by name; 0 when it does not. */
+static unsigned
+rank_of(struct str range, size_t form)
+{
+	if (is(range, forms[form].type))
+		return 3;
+	if (!forms[form].wild)
+		return 0;
+	return is(range, "application/*") ? 2 : is(range, "*/*");
+}
+
 static void
-read_range(struct str range, struct manifest_accept *ret)
+read_range(struct str range, struct verdict of[static FORMS])
 {
 	struct str type, param;
+	bool yes = true;
 
 	if (!str_cut(&range, ';', &type))
 		return;
 	while (str_cut(&range, ';', &param))
-		if (is_refusal(param))
-			return;
+		yes = yes && !is_refusal(param);
 	type = trim(type);
-	if (is(type, "application/vnd.oci.image.index.v1+json"))
-		ret->oci_index = true;
-	else if (is(type, "application/vnd.oci.image.manifest.v1+json"))
-		ret->oci_manifest = true;
-	else if (is(type, "application/vnd.docker.distribution.manifest.list."
-			  "v2+json"))
-		ret->docker_list = true;
-	else if (is(type,
-		    "application/vnd.docker.distribution.manifest.v2+json"))
-		ret->docker_manifest = true;
-	else if (is(type, "*/*") || is(type, "application/*"))
-		ret->oci_index = ret->oci_manifest = true;
+	for (size_t i = 0; i < FORMS; i++) {
+		unsigned rank = rank_of(type, i);
+
+		if (rank == 0 || rank < of[i].rank)
+			continue;
+		/* Said twice, and not the same: a yes counts. */
+		of[i].yes = yes || (rank == of[i].rank && of[i].yes);
+		of[i].rank = rank;
+	}
 }
 
 void
 accept_read(const char *accept, struct manifest_accept *ret)
 {
+	struct verdict of[FORMS] = {{.rank = 0}};
 	struct str rest = str_of(accept), range;
 
-	*ret = (struct manifest_accept){.oci_index = false};
-	if (trim(rest).n == 0) {
-		ret->oci_index = ret->oci_manifest = true;
-		return;
-	}
+	if (trim(rest).n == 0)
+		rest = str_of("*/*");
 	while (str_cut(&rest, ',', &range))
-		read_range(range, ret);
+		read_range(range, of);
+	*ret = (struct manifest_accept){
+		.oci_index = of[OCI_INDEX].yes,
+		.oci_manifest = of[OCI_MANIFEST].yes,
+		.docker_list = of[DOCKER_LIST].yes,
+		.docker_manifest = of[DOCKER_MANIFEST].yes,
+	};
 }
