@@ -314,7 +314,11 @@ hex_value(char c)
 	return -1;
 }
 
-/* NULL when it is malformed, too long, or has control bytes. */
+/*
+ * NULL when it is malformed, too long, or has control bytes. "+" is what it
+ * says (RFC 3986), as in media types; forms, where it is a space, are none of
+ * ours.
+ */
 static const char *
 decode_arg(struct arena *a, struct str raw)
 {
@@ -324,9 +328,7 @@ decode_arg(struct arena *a, struct str raw)
 	for (size_t i = 0; i < raw.n; i++) {
 		int c = (unsigned char)raw.p[i];
 
-		if (c == '+') {
-			c = ' ';
-		} else if (c == '%') {
+		if (c == '%') {
 			int high = i + 1 < raw.n ? hex_value(raw.p[i + 1]) : -1;
 			int low = i + 2 < raw.n ? hex_value(raw.p[i + 2]) : -1;
 
@@ -360,7 +362,8 @@ read_arg(struct arena *a, struct str key, struct str value,
 		q->n = number;
 	} else if (str_eq(key, "last") && !q->last) {
 		q->last = decode_arg(a, value);
-	} else if (str_eq(key, "artifactType") && !q->artifact_type) {
+	} else if (str_eq(key, "artifactType") && !q->artifact_type &&
+		   value.n > 0) {
 		q->artifact_type = decode_arg(a, value);
 	} else if (str_eq(key, "ns") && !q->ns) {
 		q->ns = decode_arg(a, value);

@@ -222,6 +222,14 @@ test_referrers(void)
 	ok(has(&text, "OCI-Filters-Applied: artifactType") &&
 		   has(&text, "c/d+e") && !strstr(text.p, "a/b"),
 	   "one type of it");
+	status("GET", arena_printf(&a, "%s?artifactType=c/d+e", api), "",
+	       &text);
+	ok(has(&text, "c/d+e") && !strstr(text.p, "a/b"),
+	   "... also with its plus as it is");
+	status("GET", arena_printf(&a, "%s?artifactType=", api), "", &text);
+	ok(has(&text, "c/d+e") && has(&text, "a/b") &&
+		   !strstr(text.p, "OCI-Filters-Applied"),
+	   "an empty type is no filter");
 	status("GET", arena_printf(&a, "%s?artifactType=x", api), "", &text);
 	ok(has(&text, "\"manifests\":[]"), "a type that isn't there");
 	is_u64(status("HEAD", api, "", &text), 200, "HEAD");

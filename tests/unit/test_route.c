@@ -167,6 +167,12 @@ test_query(void)
 	       "artifactType is decoded");
 	is_str(r.query.ns, "docker.io", "ns is known");
 	ok(r.query.has_w && r.query.w == 3, "w is known");
+	ok(route_parse(&a,
+		       "/v2/?artifactType=&artifactType=application/spdx+json",
+		       &r, &part, &e) == 0,
+	   "a query that is not escaped is read");
+	is_str(r.query.artifact_type, "application/spdx+json",
+	       "... a plus is one, and an empty type none");
 	ok(route_parse(&a, "/v2/?n=-1&w=9999999999999999999999&last=%00", &r,
 		       &part, &e) == 0 &&
 		   r.query.bad_n && !r.query.has_n,
