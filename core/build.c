@@ -37,6 +37,7 @@
 #include "core/pack/pack.h"
 #include "core/state.h"
 #include "core/store/store.h"
+#include "core/sys/fs.h"
 #include "core/sys/log.h"
 
 /* --- from outputs to layers */
@@ -430,7 +431,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	  struct manifest_info *ret, size_t *ret_layers,
 	  struct stages *ret_stages, bool *ret_again, struct err *e)
 {
-	struct build b = {.g = g, .job = j, .order = o};
+	struct build b = {.g = g, .job = j, .order = o, .tree_hold = -1};
 	int r;
 
 	b.watch.cancel = job_cancel_flag(j);
@@ -457,6 +458,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 		failures_note(g->failures, &b.image_key, e);
 	*ret_again = b.again;
 	*ret_layers = b.n_layers;
+	fd_auto(&b.tree_hold);
 	arena_release(&b.arena);
 	return r;
 }

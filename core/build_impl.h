@@ -23,6 +23,8 @@ struct build {
 	const struct order *order;
 	const struct platform *platform; /* the one that is being built */
 	struct revision revision;
+	const char *tree; /* where the set is; NULL: not needed so far */
+	int tree_hold;    /* keeps it there; -1: none */
 	struct digest image_key;
 	struct nix_watch watch;
 	struct attach attach;

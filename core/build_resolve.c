@@ -146,11 +146,12 @@ build_find_tree(struct build *b, const char **ret, struct err *e)
 	struct err none = ERR_INIT;
 	struct digest key;
 
-	*ret = NULL;
-	if (s->kind == SOURCE_FLAKE)
+	*ret = b->tree;
+	if (s->kind == SOURCE_FLAKE || b->tree)
 		return 0;
-	if (resolve_tree(s, b->order->tag, &b->revision, &o, &path, e) == 0) {
-		*ret = arena_strdup(&b->arena, path.p);
+	if (resolve_tree(s, b->order->tag, &b->revision, &o, &path,
+			 &b->tree_hold, e) == 0) {
+		*ret = b->tree = arena_strdup(&b->arena, path.p);
 		return 0;
 	}
 	/* That state is gone: who asks again has it resolved anew. */

@@ -11,6 +11,7 @@
 #include "core/sys/fingerprint.h"
 
 #define HEX "0123456789abcdef"
+#define TREE_TRIES 3
 
 bool
 is_commit(const char *s)
@@ -162,27 +163,45 @@ resolve_revision(const struct source *s, const char *tag,
 	return err_set(e, ERR_SYSTEM, "a flake is resolved by Nix");
 }
 
-int
-resolve_tree(const struct source *s, const char *tag, const struct revision *r,
-	     const struct resolve_options *o, struct buf *path, struct err *e)
+/* Fetch the tree unless it is there; where it is, appended to path. */
+static int
+need_tree(const struct source *s, const char *tag, const struct revision *r,
+	  const struct resolve_options *o, struct buf *path, struct err *e)
 {
-	switch (s->kind) {
-	case SOURCE_PATH:
-		buf_adds(path, s->location);
-		return 0;
-	case SOURCE_GIT:
+	if (s->kind == SOURCE_GIT) {
 		if (git_fetch_tree(s->location, r->id, o, e) < 0)
 			return -1;
 		trees_path(o, r->id, path);
 		return 0;
-	case SOURCE_CHANNEL:
-		if (channel_fetch_tree(channel_name(s, tag), r->id, o, e) < 0)
-			return -1;
-		channel_tree_path(o, r->id, path);
-		return 0;
-	case SOURCE_FLAKE:
-		break;
 	}
-	assert(false);
-	return err_set(e, ERR_SYSTEM, "a flake is unpacked by Nix");
+	if (channel_fetch_tree(channel_name(s, tag), r->id, o, e) < 0)
+		return -1;
+	channel_tree_path(o, r->id, path);
+	return 0;
+}
+
+int
+resolve_tree(const struct source *s, const char *tag, const struct revision *r,
+	     const struct resolve_options *o, struct buf *path, int *ret_hold,
+	     struct err *e)
+{
+	*ret_hold = -1;
+	assert(s->kind != SOURCE_FLAKE);
+	if (s->kind == SOURCE_PATH) {
+		buf_adds(path, s->location);
+		return 0;
+	}
+	/* Others may push it out before it is held. */
+	for (int i = 0; i < TREE_TRIES; i++) {
+		AUTO(buf) struct buf tree = BUF_INIT;
+
+		if (need_tree(s, tag, r, o, &tree, e) < 0 ||
+		    trees_hold(tree.p, ret_hold, e) < 0)
+			return -1;
+		if (*ret_hold >= 0) {
+			buf_adds(path, tree.p);
+			return 0;
+		}
+	}
+	return err_set(e, ERR_BUSY, "the package set is gone again");
 }

@@ -7,8 +7,9 @@
  * directory that holds it.
  *
  * Git repositories and tarballs are unpacked once for each revision, below
- * the state directory, and evaluated there as directories; those used last
- * are kept. (A flake's revision is Nix's matter: nix_lock_flake.)
+ * the state directory, and evaluated there as directories; those in use and
+ * the four used last are kept. (A flake's revision is Nix's matter:
+ * nix_lock_flake.)
  *
  * The caller remembers the answer for the time to live; here nothing is
  * cached. May take minutes and start processes (git, tar), so it is called on
@@ -58,10 +59,13 @@ MUST_CHECK int resolve_revision(const struct source *s, const char *tag,
  * The directory that holds what was resolved, appended to path: fetched again
  * if it is not there any more. ERR_BUSY when that state of the source can't
  * be had any more, since it moved on: resolve anew. Not for flakes.
+ *
+ * It stays there until the descriptor *ret_hold is closed; -1 for what is not
+ * ours.
  */
 MUST_CHECK int resolve_tree(const struct source *s, const char *tag,
 			    const struct revision *r,
 			    const struct resolve_options *o, struct buf *path,
-			    struct err *e);
+			    int *ret_hold, struct err *e);
 
 #endif

@@ -68,6 +68,12 @@ MUST_CHECK int trees_find(const struct resolve_options *o, const char *id,
 void trees_path(const struct resolve_options *o, const char *id,
 		struct buf *to);
 
+/*
+ * Keep the tree at this path until *ret_hold is closed; -1: it isn't there
+ * any more.
+ */
+MUST_CHECK int trees_hold(const char *tree, int *ret_hold, struct err *e);
+
 /* A new directory to unpack into. */
 MUST_CHECK int trees_begin(const struct resolve_options *o, struct buf *temp,
 			   struct err *e);

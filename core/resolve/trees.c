@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,15 +18,29 @@
  * tree is whole, says so: it holds the revision's time, and its own
  * modification time is when the tree was used last. What has no such file
  * and is not being made is left over from a process that died.
+ *
+ * Who reads a tree holds a shared lock on its directory. A tree may be some
+ * hundreds of megabytes: of those that nobody holds, the ones used last are
+ * kept.
  */
 #define KEPT 4u
-/* An evaluation may still read what was used so long ago. */
-#define IN_USE_S 3600
+/* So long may it take to make one. */
+#define MAKING_S 3600
 
 static void
 base_path(const struct resolve_options *o, struct buf *to)
 {
 	buf_printf(to, "%s/src", o->state_path);
+}
+
+static void
+name_temp(const struct resolve_options *o, struct buf *to)
+{
+	char name[33];
+
+	fs_random_hex(name);
+	base_path(o, to);
+	buf_printf(to, "/new-%s", name);
 }
 
 void
@@ -60,6 +75,53 @@ trees_find(const struct resolve_options *o, const char *id, bool *ret_found,
 	return 0;
 }
 
+/*
+ * Lock the directory at the path. *ret_fd stays -1 when it is not there (any
+ * more), or somebody is in the way who is not waited for.
+ */
+static int
+lock_tree(const char *tree, int how, int *ret_fd, struct err *e)
+{
+	AUTO(fd) int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, there;
+	int r;
+
+	*ret_fd = -1;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "open %s", tree);
+	do
+		r = flock(fd, how);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 && errno == EWOULDBLOCK)
+		return 0;
+	if (r < 0 || fstat(fd, &here) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "lock %s", tree);
+	/* It may have been removed, and made anew, before we had the lock. */
+	if (stat(tree, &there) == 0 && there.st_ino == here.st_ino &&
+	    there.st_dev == here.st_dev) {
+		*ret_fd = fd;
+		fd = -1;
+	}
+	return 0;
+}
+
+int
+trees_hold(const char *tree, int *ret_hold, struct err *e)
+{
+	AUTO(buf) struct buf mark = BUF_INIT;
+
+	if (lock_tree(tree, LOCK_SH, ret_hold, e) < 0)
+		return -1;
+	buf_printf(&mark, "%s.ok", tree);
+	if (*ret_hold >= 0 && access(mark.p, F_OK) < 0) {
+		(void)close(*ret_hold);
+		*ret_hold = -1;
+	}
+	return 0;
+}
+
 void
 trees_abort(const char *temp)
 {
@@ -72,11 +134,7 @@ trees_abort(const char *temp)
 int
 trees_begin(const struct resolve_options *o, struct buf *temp, struct err *e)
 {
-	char name[33];
-
-	fs_random_hex(name);
-	base_path(o, temp);
-	buf_printf(temp, "/new-%s", name);
+	name_temp(o, temp);
 	return fs_mkdirs(temp->p, 0700, e);
 }
 
@@ -84,7 +142,7 @@ trees_begin(const struct resolve_options *o, struct buf *temp, struct err *e)
 
 struct aged {
 	char *path; /* of the tree */
-	time_t used;
+	struct timespec used;
 	bool whole;
 };
 
@@ -93,19 +151,30 @@ newest_first(const void *a, const void *b)
 {
 	const struct aged *x = a, *y = b;
 
-	if (x->used != y->used)
-		return x->used < y->used ? 1 : -1;
+	if (x->used.tv_sec != y->used.tv_sec)
+		return x->used.tv_sec < y->used.tv_sec ? 1 : -1;
+	if (x->used.tv_nsec != y->used.tv_nsec)
+		return x->used.tv_nsec < y->used.tv_nsec ? 1 : -1;
 	return strcmp(x->path, y->path);
 }
 
+/* Away from its name first: nobody ever finds half of a tree. */
 static void
-remove_one(const struct aged *t)
+remove_one(const struct resolve_options *o, const struct aged *t)
 {
-	AUTO(buf) struct buf mark = BUF_INIT;
+	AUTO(buf) struct buf mark = BUF_INIT, temp = BUF_INIT;
+	AUTO(fd) int fd = -1;
+	struct err e = ERR_INIT;
 
+	if (lock_tree(t->path, LOCK_EX | LOCK_NB, &fd, &e) < 0)
+		log_err(LOG_WARN, "source.remove", &e);
+	if (fd < 0)
+		return;
+	name_temp(o, &temp);
 	buf_printf(&mark, "%s.ok", t->path);
 	(void)unlink(mark.p);
-	trees_abort(t->path);
+	if (rename(t->path, temp.p) == 0)
+		trees_abort(temp.p);
 }
 
 static void
@@ -132,10 +201,10 @@ prune(const struct resolve_options *o)
 		buf_printf(&mark, "%s.ok", path.p);
 		if (stat(path.p, &st) < 0 || !S_ISDIR(st.st_mode))
 			continue;
-		t.used = st.st_ctime;
+		t.used = st.st_ctim;
 		t.whole = stat(mark.p, &st) == 0;
 		if (t.whole)
-			t.used = st.st_mtime;
+			t.used = st.st_mtim;
 		t.path = buf_steal(&path);
 		vec_push(&trees, t);
 	}
@@ -143,9 +212,9 @@ prune(const struct resolve_options *o)
 		qsort(trees.v, trees.n, sizeof(*trees.v), newest_first);
 	for (size_t i = 0; i < trees.n; i++) {
 		whole += trees.v[i].whole;
-		if (now - trees.v[i].used > IN_USE_S &&
-		    (!trees.v[i].whole || whole > KEPT))
-			remove_one(&trees.v[i]);
+		if (trees.v[i].whole ? whole > KEPT
+				     : now - trees.v[i].used.tv_sec > MAKING_S)
+			remove_one(o, &trees.v[i]);
 		free(trees.v[i].path);
 	}
 	vec_release(&trees);

@@ -38,13 +38,9 @@ realised_closure(struct nix *nix, const struct nix_request *r, struct arena *a,
 static int
 find_set(struct nix *nix, const struct config *c, const char *tag,
 	 struct arena *a, struct revision *ret, const char **ret_tree,
-	 struct err *e)
+	 int *ret_hold, struct err *e)
 {
-	const struct resolve_options how = {
-		.channel_url = c->source.channel_url,
-		.state_path = c->state_path,
-		.offline = c->offline,
-	};
+	const struct resolve_options how = build_resolve_options(c);
 	const struct source *s = &c->source;
 	AUTO(buf) struct buf tree = BUF_INIT;
 
@@ -54,7 +50,7 @@ find_set(struct nix *nix, const struct config *c, const char *tag,
 	if (s->kind == SOURCE_FLAKE)
 		return nix_lock_flake(nix, s, NULL, ret, e);
 	if (resolve_revision(s, tag, &how, ret, e) < 0 ||
-	    resolve_tree(s, tag, ret, &how, &tree, e) < 0)
+	    resolve_tree(s, tag, ret, &how, &tree, ret_hold, e) < 0)
 		return -1;
 	if (c->overlays.n > 0 && fingerprint_paths(c->overlays.v, c->overlays.n,
 						   ret->overlays, e) < 0)
@@ -73,6 +69,7 @@ closure_of_image(const struct config *c, const char *what, struct arena *a,
 	struct nix_request request = {.source = &c->source};
 	struct revision revision = {.time = 0};
 	struct image image;
+	AUTO(fd) int hold = -1; /* the set stays where it is */
 	struct nix *nix;
 	int result;
 
@@ -89,7 +86,7 @@ closure_of_image(const struct config *c, const char *what, struct arena *a,
 	build_nix_options(c, &options);
 	if (nix_open(&options, &nix, e) < 0)
 		return -1;
-	result = find_set(nix, c, tag, a, &revision, &request.tree, e);
+	result = find_set(nix, c, tag, a, &revision, &request.tree, &hold, e);
 	if (result == 0)
 		result = realised_closure(nix, &request, a, ret, e);
 	nix_free(nix);

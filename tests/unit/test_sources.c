@@ -46,9 +46,10 @@ tree_has(const struct source *s, const char *tag, const struct revision *r,
 	 const char *name, const char *text)
 {
 	AUTO(buf) struct buf path = BUF_INIT, got = BUF_INIT;
+	AUTO(fd) int hold = -1;
 	struct err e = ERR_INIT;
 
-	if (resolve_tree(s, tag, r, &options, &path, &e) < 0)
+	if (resolve_tree(s, tag, r, &options, &path, &hold, &e) < 0)
 		return false;
 	buf_printf(&path, "/%s", name);
 	return fs_read_file(path.p, 4096, &got, &e) == 0 &&
@@ -151,6 +152,7 @@ test_git(void)
 	char one[41], two[41], three[41], part[10];
 	struct revision r;
 	struct err e = ERR_INIT;
+	int hold;
 
 	buf_printf(&url, "file://%s/repo", dir);
 	s.location = url.p;
@@ -188,7 +190,7 @@ test_git(void)
 	      &out),
 	   "a branch is rewritten");
 	buf_clear(&out);
-	ok(resolve_tree(&s, "trunk", &r, &options, &out, &e) < 0 &&
+	ok(resolve_tree(&s, "trunk", &r, &options, &out, &hold, &e) < 0 &&
 		   e.kind == ERR_BUSY,
 	   "what it was can't be had any more: %s", e.msg);
 }
@@ -260,6 +262,7 @@ test_channel(void)
 	const struct source s = {.kind = SOURCE_CHANNEL, .location = "stable"};
 	struct revision first, second, other;
 	struct err e = ERR_INIT;
+	int hold;
 
 	buf_printf(&url, "file://%s/archive/%%s.tar.gz", dir);
 	options.channel_url = url.p;
@@ -298,7 +301,7 @@ test_channel(void)
 	ok(tree_has(&s, "latest", &first, "default.nix", "one\n"),
 	   "the old one is still there");
 	ok(sh("rm -rf src", &out), "until it is lost");
-	ok(resolve_tree(&s, "latest", &first, &options, &out, &e) < 0 &&
+	ok(resolve_tree(&s, "latest", &first, &options, &out, &hold, &e) < 0 &&
 		   e.kind == ERR_BUSY,
 	   "then it can't be had any more: %s", e.msg);
 	err_clear(&e);
@@ -320,6 +323,44 @@ test_channel(void)
 	   "a host that is not there: %s", e.msg);
 	ok(sh("ls src | grep -c new- || true", &out) && strcmp(out.p, "0") == 0,
 	   "nothing half made is left");
+}
+
+/* Those used last stay, and those that somebody reads. */
+static void
+test_trees(void)
+{
+	struct source s = {.kind = SOURCE_CHANNEL, .location = "x"};
+	AUTO(buf) struct buf url = BUF_INIT, out = BUF_INIT, held = BUF_INIT;
+	struct revision first, r;
+	struct err e = ERR_INIT;
+	char name[8];
+	int hold;
+
+	buf_printf(&url, "file://%s/many/%%s.tar", dir);
+	options.channel_url = url.p;
+	ok(sh("rm -rf src; mkdir many; for i in 0 1 2 3 4 5 6 7 8; do"
+	      " echo $i >default.nix; tar -cf many/$i.tar default.nix; done",
+	      &out),
+	   "nine tarballs");
+	ok(resolve_revision(&s, "0", &options, &first, &e) == 0 &&
+		   resolve_tree(&s, "0", &first, &options, &held, &hold, &e) ==
+			   0 &&
+		   hold >= 0,
+	   "the first is held: %s", e.msg);
+	for (unsigned i = 1; i < 9; i++) {
+		(void)snprintf(name, sizeof(name), "%u", i);
+		if (resolve_revision(&s, name, &options, &r, &e) < 0)
+			ok(false, "%s: %s", name, e.msg);
+	}
+	ok(sh("ls -d src/*.ok | wc -l", &out), "trees");
+	is_str(out.p, "5", "four of them are kept, and the one that is held");
+	ok(sh("ls src | grep -vc ok", &out), "directories");
+	is_str(out.p, "5", "and nothing else is left");
+	ok(access(held.p, R_OK) == 0, "it is still there");
+	(void)close(hold);
+	ok(resolve_revision(&s, "1", &options, &r, &e) == 0 &&
+		   access(held.p, R_OK) < 0,
+	   "until it is let go: %s", e.msg);
 }
 
 /* What a look tells of a source; of one elsewhere, nothing. */
@@ -395,8 +436,10 @@ test_path(void)
 	const struct source s = {.kind = SOURCE_PATH, .location = dir};
 	struct revision r = {.time = 0};
 	struct err e = ERR_INIT;
+	int hold;
 
-	ok(resolve_tree(&s, "latest", &r, &options, &path, &e) == 0,
+	ok(resolve_tree(&s, "latest", &r, &options, &path, &hold, &e) == 0 &&
+		   hold == -1,
 	   "a directory");
 	is_str(path.p, dir, "is where it is");
 }
@@ -424,6 +467,7 @@ main(void)
 	test_channel();
 	test_channel_url();
 	test_check_source();
+	test_trees();
 	ok(fcntl(0, F_GETFD) >= 0, "no descriptor is closed that isn't ours");
 	if (fs_remove_tree(dir, &e) < 0)
 		ok(false, "%s", e.msg);
