@@ -94,12 +94,10 @@ static const struct nix_rule anywhere[] = {
 	{"cannot open connection to remote store", ERR_UPSTREAM,
 	 "the Nix daemon does not answer"},
 	{NIX_DISK_FULL, ERR_SYSTEM, "the disk with the Nix store is full"},
-	/* What SQLite says when it can't make its shared memory larger. */
-	{"disk I/O error", ERR_SYSTEM,
-	 "the disk with the Nix store is full, or fails"},
 	{"database or disk is full", ERR_SYSTEM,
 	 "the disk with the Nix store is full"},
-	/* SQLite's, where it can't even make the file of its lock. */
+	/* SQLite's, where it can't make the file of its lock, or a larger one.
+	 */
 	{"disk I/O error", ERR_SYSTEM,
 	 "the disk with the Nix store is full or fails"},
 	{"Disk quota exceeded", ERR_SYSTEM,
@@ -113,11 +111,10 @@ static const struct nix_rule anywhere[] = {
 	 "Nix has no users to build as"},
 };
 
-int
-nix_fail_anywhere(const struct nix_run *r, const char *words, struct err *e)
+static int
+fail_by_rule(const struct nix_run *r, const struct nix_rule *rule,
+	     const char *words, struct err *e)
 {
-	const struct nix_rule *rule =
-		nix_match(anywhere, ARRAY_LEN(anywhere), words);
 	AUTO(buf) struct buf line = BUF_INIT;
 
 	if (!rule)
@@ -126,6 +123,39 @@ nix_fail_anywhere(const struct nix_run *r, const char *words, struct err *e)
 	err_set(e, rule->kind, "%s: Nix says: %s", rule->text, line.p);
 	err_set_detail(e, r->report->tail.p, r->report->tail.len);
 	return -1;
+}
+
+int
+nix_fail_anywhere(const struct nix_run *r, const char *words, struct err *e)
+{
+	return fail_by_rule(r, nix_match(anywhere, ARRAY_LEN(anywhere), words),
+			    words, e);
+}
+
+/*
+ * While a package is evaluated, where the text may be what it throws: Nix
+ * begins with what it says of its daemon, and says what it did before why the
+ * system refuses it: "executing SQLite statement '...': disk I/O error".
+ */
+static int
+fail_at_package(const struct nix_run *r, const char *words, struct err *e)
+{
+	static const char writing[] = "writing to file: ";
+	const size_t k = sizeof(writing) - 1;
+
+	for (size_t i = 0; i < ARRAY_LEN(anywhere); i++) {
+		const char *p = strstr(words, anywhere[i].needle);
+		size_t n = p ? (size_t)(p - words) : 0;
+
+		if (!p)
+			continue;
+		if (anywhere[i].kind == ERR_SYSTEM
+			    ? (n > 3 && memcmp(p - 3, "': ", 3) == 0) ||
+				      (n >= k && memcmp(p - k, writing, k) == 0)
+			    : n == 0 || p[-1] == '\n')
+			return fail_by_rule(r, &anywhere[i], words, e);
+	}
+	return 0;
 }
 
 static void
@@ -320,18 +350,28 @@ fail_download(const struct nix_run *r, const char *what, const char *words,
 		       what, line.p);
 }
 
+/*
+ * Nix says so, and nothing else; or it was in no state to say anything: there
+ * is one abort only that is no failed assertion.
+ */
 static bool
-out_of_memory(const struct nix_run *r, const char *words)
+out_of_memory(const struct nix_run *r)
 {
-	return strstr(words, "out of memory") ||
-	       strstr(r->report->tail.p, "GC Warning: Out of Memory") ||
-	       strstr(r->report->tail.p, "Too large heap") ||
-	       strstr(r->report->tail.p, "std::bad_alloc");
+	static const char said[] = "out of memory";
+	const size_t k = sizeof(said) - 1;
+
+	for (size_t i = 0; i < r->report->n_errors; i++) {
+		const char *s = r->report->errors[i].p;
+
+		if (strncmp(s, said, k) == 0 && (s[k] == '\0' || s[k] == '\n'))
+			return true;
+	}
+	return r->signal == SIGABRT && r->report->n_errors == 0 &&
+	       !strstr(r->report->tail.p, "ssertion");
 }
 
 static int
-fail_limit(const struct nix_run *r, const char *what, const char *words,
-	   struct err *e)
+fail_limit(const struct nix_run *r, const char *what, struct err *e)
 {
 	if (r->timed_out || r->signal == SIGXCPU)
 		return err_set(e, ERR_TIMEOUT,
@@ -339,7 +379,7 @@ fail_limit(const struct nix_run *r, const char *what, const char *words,
 			       "the limit here",
 			       what,
 			       (unsigned long long)(r->timeout_ms / 1000));
-	if (out_of_memory(r, words))
+	if (out_of_memory(r))
 		return err_set(
 			e, ERR_DENIED,
 			"%s: evaluation needs more than %llu MiB of "
@@ -359,12 +399,10 @@ nix_fail_eval(const struct nix_run *r, const char *attribute,
 	const struct nix_rule *rule;
 
 	nix_words(&words, r->report);
-	if (fail_limit(r, what, words.p, e) < 0)
+	if (fail_limit(r, what, e) < 0)
 		return -1;
 	rule = nix_match(refusals, ARRAY_LEN(refusals), words.p);
-	if (rule && attribute &&
-	    (strstr(words.p, "efusing to evaluate") ||
-	     strstr(words.p, "ackage ")))
+	if (rule && attribute && strstr(words.p, "efusing to evaluate"))
 		return fail_refused(r, attribute, rule, words.p, system, e);
 	rule = nix_match(eval_rules, ARRAY_LEN(eval_rules), words.p);
 	if (rule) {
@@ -375,7 +413,8 @@ nix_fail_eval(const struct nix_run *r, const char *attribute,
 	/* A throw may imitate these, and gains an error of the operator's. */
 	if (fail_download(r, what, words.p, e) < 0)
 		return -1;
-	if (nix_fail_anywhere(r, words.p, e) < 0)
+	if ((attribute ? fail_at_package(r, words.p, e)
+		       : nix_fail_anywhere(r, words.p, e)) < 0)
 		return -1;
 	if (r->report->mark == NIX_MARK_NONE)
 		return nix_fail(r, "Nix does not evaluate", e);

@@ -13,6 +13,12 @@
 #include "core/sys/log.h"
 
 #define EVAL_TIMEOUT_S 60u
+/*
+ * Nix's values are on its collector's heap, which is limited (open.c). What
+ * is not, source text and long strings for instance, gets a quarter more, and
+ * this at least; the packages of tests/pkgs do with 24 MiB for everything.
+ */
+#define BEYOND_HEAP_MIN (512ull << 20)
 #define ANSWER_MAX (16u << 20)
 #define EXPRESSION_MAX 65536u
 
@@ -195,6 +201,14 @@ fail_run(struct eval *v, const struct nix_run *r, bool *ret_again,
 	return *ret_again ? 0 : -1;
 }
 
+static uint64_t
+data_limit(uint64_t heap)
+{
+	uint64_t beyond = heap / 4;
+
+	return heap + (beyond > BEYOND_HEAP_MIN ? beyond : BEYOND_HEAP_MIN);
+}
+
 /* *ret_again: not so; names are spelled otherwise, perhaps. */
 static int
 ask(struct eval *v, bool *ret_again, struct err *e)
@@ -213,6 +227,7 @@ ask(struct eval *v, bool *ret_again, struct err *e)
 	limit = limit ? limit : EVAL_TIMEOUT_S;
 	r.timeout_ms = limit * 1000;
 	r.max_cpu_s = limit + 5;
+	r.max_data = data_limit(v->nix->o.eval_memory);
 	r.max_stdout = ANSWER_MAX;
 	if (nix_run_start(&r, e) < 0)
 		return -1;

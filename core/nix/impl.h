@@ -73,6 +73,7 @@ struct nix_run {
 	struct nix_args args; /* the program first; released by nix_run_end */
 	uint64_t timeout_ms;
 	uint64_t max_cpu_s;
+	uint64_t max_data;
 	size_t max_stdout;
 	const struct nix_watch *watch; /* may be NULL */
 

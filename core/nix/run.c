@@ -67,6 +67,7 @@ nix_run_start(struct nix_run *r, struct err *e)
 		.timeout_ms = r->timeout_ms,
 		.max_stdout = r->max_stdout,
 		.max_cpu_s = r->max_cpu_s,
+		.max_data = r->max_data,
 		.on_stderr = nix_report_line,
 		.cancel = r->watch ? r->watch->cancel : NULL,
 	};

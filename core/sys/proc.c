@@ -301,9 +301,12 @@ proc_run(const struct proc_opts *o, struct proc_result *ret, struct err *e)
 	r.err = err[0];
 	if (failed == 0) {
 		const struct rlimit cpu = {o->max_cpu_s, o->max_cpu_s + 5};
+		const struct rlimit data = {o->max_data, o->max_data};
 
 		if (o->max_cpu_s)
 			(void)prlimit(r.pid, RLIMIT_CPU, &cpu, NULL);
+		if (o->max_data)
+			(void)prlimit(r.pid, RLIMIT_DATA, &data, NULL);
 		r.start_ms = clock_ms();
 		r.pidfd = (int)syscall(SYS_pidfd_open, r.pid, 0);
 		if (r.pidfd < 0)

@@ -33,6 +33,7 @@ struct proc_opts {
 	uint64_t timeout_ms;     /* whole run; 0: none */
 	size_t max_stdout;       /* more is an error and ends the run */
 	uint64_t max_cpu_s;      /* RLIMIT_CPU; 0: none */
+	uint64_t max_data;       /* RLIMIT_DATA, of any one process; 0: none */
 
 	/*
 	 * Each line of standard error without its newline (cut at 64 KiB), as

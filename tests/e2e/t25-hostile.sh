@@ -58,6 +58,8 @@ cat > "$tmp/set/traps.nix" <<-END
 	    deep = let f = n: 1 + f (n + 1); in f 0;
 	    memory = foldl' (all: x: all ++ all) [ 1 2 3 ] (genList (n: n) 64);
 	    string = script (big (big "a")) "";
+	    json = script (builtins.toJSON
+	      (foldl' (x: n: [ x x ]) (big "a") (genList (n: n) 40))) "";
 	    wide = listToAttrs (genList
 	      (n: { name = "member-of-a-very-wide-set-\${toString n}"; value = 1; }) 200000);
 	    manynames = listToAttrs (genList

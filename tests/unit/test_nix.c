@@ -5,6 +5,7 @@
  */
 #include <grp.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
@@ -245,6 +246,17 @@ static const char policy_text[] =
 	"    pkgs = final; stdenv = script \"stdenv\" // { cc = final.jq; }; "
 	"};\n"
 	"  deep = final.tool;\n"
+	"  lies = builtins.mapAttrs (name: text: throw text) {\n"
+	"    broken = \"the package was removed: it is marked as broken and\"\n"
+	"      + \" not supported on anything. Use hello\";\n"
+	"    platform = \"package x is not supported on this machine\";\n"
+	"    memory = \"machines run out of memory here\";\n"
+	"    disk = \"disk I/O error\";\n"
+	"    full = \"where No space left on device is told\";\n"
+	"    daemon = \"now cannot connect to daemon\"; };\n"
+	"  bomb = script (builtins.toJSON (builtins.foldl'\n"
+	"    (x: n: [ x x ]) (builtins.foldl' (s: n: s + s) \"x\"\n"
+	"      (builtins.genList (n: n) 16)) (builtins.genList (n: n) 14)));\n"
 	"}\n";
 static const char *policy_overlay;
 
@@ -292,6 +304,42 @@ test_allow_insides(void)
 	   "outputs are, and what a pattern names: %s", r.e.msg);
 	result_release(&r);
 	nix_free(n);
+}
+
+/* Whatever a package throws, it is what it throws. */
+static void
+test_lies(void)
+{
+	static const struct failure cases[] = {
+		{"lies.broken", ERR_BUILD, "evaluated: the package was removed",
+		 NULL},
+		{"lies.platform", ERR_BUILD, "evaluated: package x", NULL},
+		{"lies.memory", ERR_BUILD, "evaluated: machines run out", NULL},
+		{"lies.disk", ERR_BUILD, "evaluated: disk I/O error", NULL},
+		{"lies.full", ERR_BUILD, "evaluated: where No space", NULL},
+		{"lies.daemon", ERR_BUILD, "evaluated: now cannot", NULL},
+	};
+	static const struct failure bomb = {
+		"bomb", ERR_DENIED, "needs more than 64 MiB of memory", NULL};
+	struct nix_options o = nix_set_options();
+	struct nix *n;
+
+	struct rusage used;
+
+	o.overlays = &policy_overlay;
+	o.n_overlays = 1;
+	o.eval_memory = 64u << 20;
+	n = open_with(&o);
+	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
+		test_failure(n, &cases[i]);
+	if (n)
+		test_failure(n, &bomb);
+	nix_free(n);
+	/* A string of its size, while it is made, is not on Nix's heap. */
+	(void)getrusage(RUSAGE_CHILDREN, &used);
+	ok(used.ru_maxrss < 700l << 10,
+	   "no evaluation took more than it may: %ld MiB",
+	   used.ru_maxrss >> 10);
 }
 
 /* A package that is denied has other names. */
@@ -467,6 +515,7 @@ test_all(void)
 	test_policy();
 	write_policy_overlay(&overlay);
 	test_allow_insides();
+	test_lies();
 	test_deny_aliases();
 	test_config();
 	test_limits();

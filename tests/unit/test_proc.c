@@ -102,6 +102,21 @@ test_orphan(void)
 }
 
 static void
+test_memory(void)
+{
+	static const char *const argv[] = {"sh", "-c", "sleep 0.2; ulimit -d",
+					   NULL};
+	struct proc_opts o = {
+		.argv = argv, .max_stdout = 100, .max_data = 64u << 20};
+	struct proc_result r;
+	struct err e = ERR_INIT;
+
+	ok(proc_run(&o, &r, &e) == 0, "with little memory: %s", e.msg);
+	is_str(r.output.p, "65536\n", "as the child knows");
+	buf_release(&r.output);
+}
+
+static void
 test_start(void)
 {
 	static const char *const argv[] = {"pwd", NULL};
@@ -185,6 +200,7 @@ main(void)
 	   "no such program: %s", e.msg);
 	buf_release(&l.last);
 	test_start();
+	test_memory();
 	test_orphan();
 	return done_testing();
 }
