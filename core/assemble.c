@@ -99,26 +99,47 @@ note_error(struct batch *b, const struct err *e)
 	atomic_store(&b->next, b->n);
 }
 
+/* Get the next layer; false when there is nothing left to do. */
+static bool
+work(struct batch *b)
+{
+	struct err e = ERR_INIT;
+	size_t i = atomic_fetch_add(&b->next, 1);
+
+	if (i >= b->n)
+		return false;
+	if (b->cancel && atomic_load(b->cancel))
+		err_set(&e, ERR_BUSY, "the registry is shutting down");
+	else if (get_layer(b->as, &b->layers[i], &b->ret[i], &e) == 0)
+		b->on_layer(b->ctx);
+	if (e.kind == ERR_NONE)
+		return true;
+	note_error(b, &e);
+	return false;
+}
+
 static void *
-work(void *arg)
+help(void *arg)
 {
 	struct batch *b = arg;
 
-	for (;;) {
-		struct err e = ERR_INIT;
-		size_t i = atomic_fetch_add(&b->next, 1);
+	while (work(b))
+		continue;
+	atomic_fetch_sub(&b->as->helpers, 1);
+	return NULL;
+}
 
-		if (i >= b->n)
-			return NULL;
-		if (b->cancel && atomic_load(b->cancel))
-			err_set(&e, ERR_BUSY, "the registry is shutting down");
-		else if (get_layer(b->as, &b->layers[i], &b->ret[i], &e) == 0)
-			b->on_layer(b->ctx);
-		if (e.kind != ERR_NONE) {
-			note_error(b, &e);
-			return NULL;
-		}
-	}
+/* One more thread for the batch, if there may be one and it can be started. */
+static bool
+hire(struct batch *b, pthread_t *ret)
+{
+	struct assembler *as = b->as;
+
+	if (atomic_fetch_add(&as->helpers, 1) + 1 < as->threads &&
+	    pthread_create(ret, NULL, help, b) == 0)
+		return true;
+	atomic_fetch_sub(&as->helpers, 1);
+	return false;
 }
 
 int
@@ -137,15 +158,15 @@ assemble_layers(struct assembler *as, const struct assembly *layers, size_t n,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.error = ERR_INIT,
 	};
-	size_t extra = (as->threads < n ? as->threads : n), started = 0;
-	AUTO(mem) pthread_t *threads = xcalloc(extra + 1, sizeof(*threads));
+	size_t most = (as->threads < n ? as->threads : n), hired = 0;
+	AUTO(mem) pthread_t *threads = xcalloc(most + 1, sizeof(*threads));
 
-	/* This thread works too; one that can't be started is done without. */
-	while (started + 1 < extra &&
-	       pthread_create(&threads[started], NULL, work, &b) == 0)
-		started++;
-	(void)work(&b);
-	for (size_t i = 0; i < started; i++)
+	/* This thread works too; others join as other images let them go. */
+	do {
+		while (hired + 1 < most && hire(&b, &threads[hired]))
+			hired++;
+	} while (work(&b));
+	for (size_t i = 0; i < hired; i++)
 		(void)pthread_join(threads[i], NULL);
 	(void)pthread_mutex_destroy(&b.lock);
 	if (b.error.kind == ERR_NONE)

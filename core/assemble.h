@@ -26,7 +26,12 @@ struct assembler {
 	const struct cache *cache; /* borrowed, all of these */
 	struct flights *flights;
 	struct pack_pool *pool;
-	unsigned threads;             /* layers at once, at least 1 */
+	/*
+	 * Layers at once in one image, at least 1. Of all images together as
+	 * many, and one for each further image.
+	 */
+	unsigned threads;
+	atomic_uint helpers;          /* 0; threads beside the callers' own */
 	atomic_uint_least64_t packed; /* layers, since the start */
 	atomic_uint_least64_t reused;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/assemble.h"
 #include "core/base/err.h"
@@ -191,6 +192,63 @@ test_at_once(void)
 	finish();
 }
 
+/* Told of a layer, on a thread: how many are there? */
+static atomic_uint there, most_there;
+
+static void
+tell_slowly(void *ctx UNUSED)
+{
+	const struct timespec tick = {.tv_nsec = 30000000};
+	unsigned n = atomic_fetch_add(&there, 1) + 1;
+	unsigned most = atomic_load(&most_there);
+
+	while (n > most && !atomic_compare_exchange_weak(&most_there, &most, n))
+		continue;
+	nanosleep(&tick, NULL);
+	atomic_fetch_sub(&there, 1);
+}
+
+/* An image of layers that no other has. */
+static void *
+image_thread(void *arg)
+{
+	struct assembly own[N];
+	struct call *c = arg;
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < N; i++) {
+		own[i] = layers[i];
+		own[i].key.b[0] = (unsigned char)c->r;
+	}
+	c->r = assemble_layers(&s.as, own, N, NULL, tell_slowly, NULL, c->got,
+			       &e);
+	return NULL;
+}
+
+static void
+test_threads(void)
+{
+	struct call calls[3];
+	pthread_t t[3];
+	bool good = true;
+
+	begin("threads", 3);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		calls[i].r = (int)i;
+		(void)pthread_create(&t[i], NULL, image_thread, &calls[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		(void)pthread_join(t[i], NULL);
+		good = good && calls[i].r == 0 && all_there(calls[i].got, N);
+	}
+	ok(good, "three images of different layers at once");
+	ok(atomic_load(&most_there) >= 3 && atomic_load(&most_there) <= 5,
+	   "on %u threads: three, and one for each further image",
+	   atomic_load(&most_there));
+	is_u64(atomic_load(&s.as.helpers), 0, "all of them are gone");
+	finish();
+}
+
 static void
 test_failure(void)
 {
@@ -246,6 +304,7 @@ main(void)
 	test_pack_and_reuse();
 	test_twice_in_one();
 	test_at_once();
+	test_threads();
 	test_failure();
 	test_unreadable();
 	test_cancel();
