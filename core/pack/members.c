@@ -28,6 +28,13 @@
  */
 #define MAGIC "firn member 1\n"
 #define STALE_SECONDS 3600
+
+/* Bytes that a file takes come in steps of these. */
+#define DISK_BLOCK 4096u
+#define STAT_BLOCK 512u /* of st_blocks */
+
+#define RANDOM_DIGITS 32 /* of fs_create_temp's names */
+
 #define COMPLAINT_SECONDS 60
 
 struct head {
@@ -164,31 +171,44 @@ by_use(const void *pa, const void *pb)
 	return strcmp(a->name, b->name);
 }
 
-/* What is in one of the directories; entries may vanish meanwhile. */
+/* Lower-case hex digits, want of them. */
+static bool
+is_hex(const char *name, size_t want)
+{
+	return strlen(name) == want && strspn(name, "0123456789abcdef") == want;
+}
+
+/*
+ * The files in one of the directories whose names are so many digits; they,
+ * and the directory, may vanish meanwhile. What else is there isn't ours.
+ */
 static int
-list_entries(const struct members *m, const char *sub, struct entries *to,
-	     struct err *e)
+list_entries(const struct members *m, const char *sub, size_t digits,
+	     struct entries *to, struct err *e)
 {
 	AUTO(buf) struct buf path = BUF_INIT;
 	struct fs_names names;
+	struct stat st;
 	size_t len;
 
 	buf_printf(&path, "%s/%s", m->dir, sub);
+	if (lstat(path.p, &st) < 0 || !S_ISDIR(st.st_mode))
+		return 0;
 	if (fs_list(path.p, &names, e) < 0)
 		return -1;
 	len = path.len;
 	for (size_t i = 0; i < names.n; i++) {
 		struct entry en;
-		struct stat st;
 
+		if (!is_hex(names.v[i], digits))
+			continue;
 		buf_truncate(&path, len);
 		buf_printf(&path, "/%s", names.v[i]);
-		if (stat(path.p, &st) < 0 || !S_ISREG(st.st_mode))
+		if (lstat(path.p, &st) < 0 || !S_ISREG(st.st_mode))
 			continue;
-		if ((size_t)snprintf(en.name, sizeof(en.name), "%s/%s", sub,
-				     names.v[i]) >= sizeof(en.name))
-			continue;
-		en.size = (uint64_t)st.st_size;
+		(void)snprintf(en.name, sizeof(en.name), "%s/%s", sub,
+			       names.v[i]);
+		en.size = (uint64_t)st.st_blocks * STAT_BLOCK;
 		en.used = st.st_mtim;
 		to->bytes += en.size;
 		vec_push(to, en);
@@ -206,8 +226,9 @@ list_all(const struct members *m, struct entries *to, struct err *e)
 	if (fs_list(m->dir, &subs, e) < 0)
 		return -1;
 	for (size_t i = 0; r == 0 && i < subs.n; i++) {
-		if (strlen(subs.v[i]) == 2)
-			r = list_entries(m, subs.v[i], to, e);
+		if (is_hex(subs.v[i], 2))
+			r = list_entries(m, subs.v[i], DIGEST_HEX_CAP - 1, to,
+					 e);
 	}
 	fs_names_free(&subs);
 	return r;
@@ -236,7 +257,7 @@ drop_unfinished(const struct members *m, struct err *e)
 {
 	struct entries all = {.v = NULL};
 	time_t now = time(NULL);
-	int r = list_entries(m, "new", &all, e);
+	int r = list_entries(m, "new", RANDOM_DIGITS, &all, e);
 
 	for (size_t i = 0; i < all.n; i++) {
 		AUTO(buf) struct buf path = BUF_INIT;
@@ -300,6 +321,24 @@ count(struct members *m, uint64_t n)
 	pthread_mutex_unlock(&m->mutex);
 }
 
+/* A file to write to. The directory for it may have been deleted. */
+static int
+create_new(const struct members *m, struct buf *temp, int *ret_fd,
+	   struct err *e)
+{
+	AUTO(buf) struct buf dir = BUF_INIT;
+
+	buf_printf(&dir, "%s/new", m->dir);
+	if (fs_create_temp(dir.p, temp, ret_fd, e) == 0)
+		return 0;
+	if (fs_exists(dir.p))
+		return -1;
+	err_clear(e);
+	if (fs_mkdirs(dir.p, 0700, e) < 0)
+		return -1;
+	return fs_create_temp(dir.p, temp, ret_fd, e);
+}
+
 static int
 entry_write(struct members *m, const struct digest *key, const void *p,
 	    size_t n, struct err *e)
@@ -309,10 +348,8 @@ entry_write(struct members *m, const struct digest *key, const void *p,
 	AUTO(fd) int fd = -1;
 
 	entry_sum(key, p, n, &h.sum);
-	buf_printf(&path, "%s/new", m->dir);
-	if (fs_create_temp(path.p, &temp, &fd, e) < 0)
+	if (create_new(m, &temp, &fd, e) < 0)
 		return -1;
-	buf_clear(&path);
 	entry_path(m, key, &path);
 	/* Unsynced: a member that a crash damages is found out. */
 	if (fs_write_all(fd, &h, sizeof(h), e) < 0 ||
@@ -348,7 +385,8 @@ members_put(struct members *m, const struct digest *key, const void *p,
 	if (entry_write(m, key, p, n, &e) < 0)
 		complain(m, &e);
 	else
-		count(m, sizeof(struct head) + n);
+		count(m, (sizeof(struct head) + n + DISK_BLOCK - 1) /
+				 DISK_BLOCK * DISK_BLOCK);
 }
 
 int

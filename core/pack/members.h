@@ -8,9 +8,10 @@
  * entry can't be stale, and serves a path in whatever layer it comes.
  *
  * Several processes may share the directory, and any of it may be deleted at
- * any time. An entry is checked against its digest when it is read; a bad one
- * is deleted. Used from any thread. What goes wrong is logged, once in a
- * while, and otherwise as if the cache were not there.
+ * any time. Files in it that are none of ours are left alone. An entry is
+ * checked against its digest when it is read; a bad one is deleted. Used from
+ * any thread. What goes wrong is logged, once in a while, and otherwise as if
+ * the cache were not there.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,8 @@ struct members;
 /*
  * Make the directory when it isn't there. When there are more than max_bytes
  * in it, those that were not used for longest go; a few percent more may be
- * there for a while. ERR_SYSTEM: it can't be made or read.
+ * there for a while. Bytes are those of the disk; the directories' own, 1 MiB
+ * of most filesystems, aren't counted. ERR_SYSTEM: it can't be made or read.
  */
 MUST_CHECK int members_open(const char *dir, uint64_t max_bytes,
 			    struct members **ret, struct err *e);

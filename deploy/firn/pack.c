@@ -133,7 +133,7 @@ take_option(int opt, void *ctx)
 		return true;
 	case 'm':
 		o->members = optarg;
-		return true;
+		return *optarg != '\0';
 	case 'M':
 		return cmd_option_number("--members-mib", UINT64_MAX >> 20,
 					 &o->members_mib);

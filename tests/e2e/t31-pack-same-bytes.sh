@@ -97,7 +97,8 @@ done
 rm "$root$a/hole" "$root$a/noise"
 
 # Usage.
-for args in "" "-t 0 $a" "-t x $a" "-c lzma $a" "--members-mib 0 $a" "--no $a"
+for args in "" "-t 0 $a" "-t x $a" "-c lzma $a" "--members-mib 0 $a" \
+	"--members= $a" "--no $a"
 do
 	# shellcheck disable=SC2086
 	"$top/build/firn" pack $args > "$tmp/stdout" 2> "$tmp/stderr"

@@ -140,7 +140,8 @@ test_damage(void)
 static void
 test_limit(void)
 {
-	AUTO(members) struct members *m = cache_open(20000);
+	/* A file takes a block of the disk, however small it is. */
+	AUTO(members) struct members *m = cache_open((uint64_t)20 * 4096);
 	char names[64][128];
 	struct digest first, key;
 	char member[1000], back[1000];
@@ -159,7 +160,7 @@ test_limit(void)
 			break;
 	}
 	n = list_entries(names, 64);
-	ok(n >= 10 && n <= 20, "%zu entries of 1 kB under a limit of 20", n);
+	ok(n >= 10 && n <= 20, "%zu entries where there is room for 20", n);
 	ok(members_get(m, &first, back, sizeof(back), &got) &&
 		   got == sizeof(member) && memcmp(back, member, got) == 0,
 	   "what is used stays");
@@ -167,20 +168,77 @@ test_limit(void)
 	ok(!members_get(m, &key, back, 10, &got), "not over the reader's room");
 }
 
+#define LEFT CACHE "/new/00000000000000000000000000000001"
+#define BUSY CACHE "/new/00000000000000000000000000000002"
+
 static void
 test_unfinished(void)
 {
 	const struct timespec old[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
 
-	make_file(CACHE "/new/left", "x", 1, 0600);
-	make_file(CACHE "/new/busy", "x", 1, 0600);
-	if (utimensat(AT_FDCWD, in_root(CACHE "/new/left"), old, 0) < 0)
+	make_file(LEFT, "x", 1, 0600);
+	make_file(BUSY, "x", 1, 0600);
+	if (utimensat(AT_FDCWD, in_root(LEFT), old, 0) < 0)
 		die("utimensat");
 	members_free(cache_open(20000));
-	ok(access(in_root(CACHE "/new/left"), F_OK) < 0,
+	ok(access(in_root(LEFT), F_OK) < 0,
 	   "what a killed process left goes at the next start");
-	ok(access(in_root(CACHE "/new/busy"), F_OK) == 0,
-	   "what may be in use doesn't");
+	ok(access(in_root(BUSY), F_OK) == 0, "what may be in use doesn't");
+}
+
+/* What somebody else put into the directory. */
+static void
+test_strangers(void)
+{
+	static const char *const files[] = {
+		CACHE "/aa",
+		CACHE "/notes",
+		CACHE "/new/notes",
+		CACHE "/bb/notes",
+	};
+	struct members *m = NULL;
+	struct err e = ERR_INIT;
+	bool there = true;
+
+	make_dir(CACHE "/bb");
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		make_noise(files[i], 100000, 1);
+		if (utimensat(
+			    AT_FDCWD, in_root(files[i]),
+			    (struct timespec[2]){{.tv_sec = 1}, {.tv_sec = 1}},
+			    0) < 0)
+			die("utimensat");
+	}
+	ok(members_open(in_root(CACHE), 20000, &m, &e) == 0,
+	   "files of others are no hindrance %s", e.msg);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		there = there && access(in_root(files[i]), F_OK) == 0;
+	ok(there, "and are left alone");
+	members_free(m);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		(void)unlink(in_root(files[i]));
+}
+
+/* Either directory is deleted while it is in use. */
+static void
+test_deleted(void)
+{
+	static const char *const dirs[] = {CACHE "/new", CACHE};
+	AUTO(members) struct members *m = cache_open(MIB);
+	struct digest key;
+	char back[10];
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		struct err e = ERR_INIT;
+
+		digest_of(&i, sizeof(i), &key);
+		if (fs_remove_tree(in_root(dirs[i]), &e) < 0)
+			die(e.msg);
+		members_put(m, &key, "member", 6);
+		ok(members_get(m, &key, back, sizeof(back), &n) && n == 6,
+		   "members are kept again after %s was deleted", dirs[i]);
+	}
 }
 
 /* The cache's directory goes away under it: it is as if it weren't there. */
@@ -249,6 +307,8 @@ main(void)
 	test_damage();
 	test_limit();
 	test_unfinished();
+	test_strangers();
+	test_deleted();
 	test_gone();
 	test_processes();
 	tree_remove();
