@@ -29,6 +29,7 @@ BASE_SRC := \
 	core/base/strmap.c
 
 SYS_SRC := \
+	core/sys/cores.c \
 	core/sys/fingerprint.c \
 	core/sys/fs.c \
 	core/sys/fsat.c \

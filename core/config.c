@@ -3,7 +3,6 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
@@ -12,6 +11,7 @@
 #include "core/config_storage.h"
 #include "core/model/graph.h"
 #include "core/model/image.h"
+#include "core/sys/cores.h"
 
 /* Where `make install` puts our Nix expressions. */
 #ifndef FIRN_NIX_DIR
@@ -522,15 +522,13 @@ check_policy(const struct owned *o, struct err *e)
 static int
 fill_in(struct owned *o, struct err *e)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned cores = cores_count();
 	struct config *c = &o->c;
 
-	if (cores < 1)
-		cores = 1;
 	if (c->max_builds == 0)
-		c->max_builds = (uint64_t)cores;
+		c->max_builds = cores;
 	if (c->pack_threads == 0)
-		c->pack_threads = (uint64_t)cores;
+		c->pack_threads = cores;
 	if (c->build_timeout_s == 0)
 		c->build_timeout_s = c->nix_timeout_s > BUILD_TIMEOUT_S
 					     ? c->nix_timeout_s

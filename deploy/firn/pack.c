@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "core/base/sink.h"
 #include "core/pack/members.h"
 #include "core/pack/pack.h"
+#include "core/sys/cores.h"
 #include "deploy/firn/cmd.h"
 #include "deploy/firn/engine.h"
 #include "deploy/firn/options.h"
@@ -44,16 +44,6 @@ struct options {
 	const char *members; /* NULL: none */
 	uint64_t members_mib;
 };
-
-static unsigned
-count_cores(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned)CPU_COUNT(&set);
-}
 
 static void
 print_layer(const struct layer *l)
@@ -156,7 +146,7 @@ cmd_pack(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	struct options o = {
-		.threads = count_cores(),
+		.threads = cores_count(),
 		.root = "",
 		.members_mib = 1024,
 	};

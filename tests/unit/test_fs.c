@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
+#include "core/sys/cores.h"
 #include "core/sys/fs.h"
 #include "core/sys/fsat.h"
 #include "tests/support/tap.h"
@@ -347,10 +349,70 @@ test_at_list(void)
 	   "with types");
 }
 
+/* Control groups as files: what bounds the processors. */
+static void
+test_cores(void)
+{
+	static const struct {
+		const char *groups, *outer, *inner;
+		unsigned want;
+		const char *what;
+	} cases[] = {
+		{"0::/a/b\n", "max 100000\n", "max 100000\n", 0, "no quota"},
+		{"0::/a/b\n", "max 100000\n", "150000 100000\n", 2,
+		 "a quota, rounded up"},
+		{"0::/a/b\n", "100000 100000\n", "400000 100000\n", 1,
+		 "the outer group's counts too"},
+		{"3:cpu:/x\n0::/a/b\n", "max 1\n", "300000 100000\n", 3,
+		 "among groups of version 1"},
+		{"3:cpu:/a/b\n", "max 1\n", "300000 100000\n", 0,
+		 "version 1 alone"},
+		{"0::/a/b\n", "", "0 0\n", 0, "no sense"},
+		{"", "", "", 0, "nothing"},
+	};
+	const char *root = tree_path("cgroup");
+
+	tree_dir(root);
+	tree_dir(tree_path("cgroup/a"));
+	tree_dir(tree_path("cgroup/a/b"));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		tree_file(tree_path("cgroup/self"), cases[i].groups);
+		tree_file(tree_path("cgroup/a/cpu.max"), cases[i].outer);
+		tree_file(tree_path("cgroup/a/b/cpu.max"), cases[i].inner);
+		is_u64(cores_quota(tree_path("cgroup/self"), root),
+		       cases[i].want, cases[i].what);
+	}
+	is_u64(cores_quota(tree_path("cgroup/none"), root), 0, "no groups");
+}
+
+/* As many as we may run on, whatever the machine has. */
+static void
+test_affinity(void)
+{
+	cpu_set_t all, one;
+	size_t at = 0;
+
+	if (sched_getaffinity(0, sizeof(all), &all) < 0) {
+		skip("affinity", "too many processors");
+		return;
+	}
+	while (!CPU_ISSET(at, &all))
+		at++;
+	CPU_ZERO(&one);
+	CPU_SET(at, &one);
+	ok(cores_count() >= 1 && cores_count() <= (unsigned)CPU_COUNT(&all),
+	   "%u processors", cores_count());
+	ok(sched_setaffinity(0, sizeof(one), &one) == 0 && cores_count() == 1,
+	   "one, when there is one for us");
+	(void)sched_setaffinity(0, sizeof(all), &all);
+}
+
 int
 main(void)
 {
 	tree_init();
+	test_cores();
+	test_affinity();
 	test_read();
 	test_atomic();
 	test_atomic_readers();
