@@ -101,6 +101,7 @@ CORE_SRC := \
 	core/jobs.c \
 	core/stages.c \
 	core/keys.c \
+	core/names.c \
 	core/nix/answer.c \
 	core/nix/errors.c \
 	core/nix/errors_build.c \
@@ -183,6 +184,7 @@ UNIT_TESTS := \
 	tests/unit/test_log.c \
 	tests/unit/test_manifest.c \
 	tests/unit/test_members.c \
+	tests/unit/test_names.c \
 	tests/unit/test_nix.c \
 	tests/unit/test_nix_faults.c \
 	tests/unit/test_nix_text.c \
@@ -434,6 +436,10 @@ $(B)/tests/test_records: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_records: TEST_LIBS = -lcurl $(LIBS_BASE)
+$(B)/tests/test_names: $(B)/tests/support/store_mem.o \
+	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
+	$(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_names: TEST_LIBS = -lcurl -lsqlite3 $(LIBS_BASE)
 $(B)/tests/test_attach: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)

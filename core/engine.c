@@ -16,6 +16,7 @@
 #include "core/flight.h"
 #include "core/forest.h"
 #include "core/model/manifest.h"
+#include "core/names.h"
 #include "core/nix.h"
 #include "core/pack/members.h"
 #include "core/recent.h"
@@ -465,6 +466,7 @@ open_parts(struct engine *g, struct err *e)
 		return -1;
 	if (state_open(c->state_path, &g->b.state, e) < 0)
 		return -1;
+	names_restore(g->b.state, g->b.store);
 	if (build_open_nix(&g->b, &no_nix) < 0)
 		log_err(LOG_ERROR, "nix.missing", &no_nix);
 	if (build_check_source(&g->b, &no_source) < 0)

@@ -155,3 +155,23 @@ layout_publish(const char *dir, const char *name, const char *media_type,
 	vec_release(&all);
 	return r;
 }
+
+int
+layout_list(const char *dir, store_visit_name *fn, void *ctx, struct err *e)
+{
+	AUTO(arena) struct arena a = ARENA_INIT;
+	AUTO(buf) struct buf path = BUF_INIT, text = BUF_INIT;
+	struct entries all = VEC_INIT;
+	int r;
+
+	buf_printf(&path, "%s/index.json", dir);
+	r = read_index(path.p, &a, &text, &all, e);
+	for (size_t i = 0; r == 0 && i < all.n; i++) {
+		struct digest d;
+
+		if (digest_parse(str_of(all.v[i].digest), &d))
+			r = fn(ctx, all.v[i].name, &d, e);
+	}
+	vec_release(&all);
+	return r;
+}

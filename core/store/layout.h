@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/base/attr.h"
+#include "core/store/store.h"
 
 struct digest;
 struct err;
@@ -21,5 +22,9 @@ struct err;
 MUST_CHECK int layout_publish(const char *dir, const char *name,
 			      const char *media_type, const struct digest *d,
 			      uint64_t size, struct err *e);
+
+/* Each name, with the manifest it names; as store_list_names. */
+MUST_CHECK int layout_list(const char *dir, store_visit_name *fn, void *ctx,
+			   struct err *e);
 
 #endif

@@ -184,6 +184,15 @@ store_publish(struct store *st, const char *name, const char *media_type,
 }
 
 int
+store_list_names(struct store *st, store_visit_name *fn, void *ctx,
+		 struct err *e)
+{
+	if (!st->ops->list_names)
+		return 0;
+	return st->ops->list_names(st, fn, ctx, e);
+}
+
+int
 store_expose_manifest(struct store *st, const struct digest *d, struct err *e)
 {
 	if (!st->ops->expose_manifest)

@@ -175,6 +175,16 @@ MUST_CHECK int store_publish(struct store *st, const char *name,
 			     uint64_t size, struct err *e);
 
 /*
+ * Every name that was given so, in byte order; none of a backend that no tool
+ * reads. A failure ends the walk and is passed on.
+ */
+typedef int store_visit_name(void *ctx, const char *name,
+			     const struct digest *d, struct err *e);
+
+MUST_CHECK int store_list_names(struct store *st, store_visit_name *fn,
+				void *ctx, struct err *e);
+
+/*
  * A blob that is there is an OCI image manifest: let the web server, which
  * can't tell by itself, send it as such without asking. A backend whose blobs
  * no web server reads does nothing. The blob may be removed or replaced later.

@@ -256,6 +256,12 @@ drop_foreign_link(const char *link)
 }
 
 static int
+fs_list_names(struct store *st, store_visit_name *fn, void *ctx, struct err *e)
+{
+	return layout_list(fs_of(st)->path, fn, ctx, e);
+}
+
+static int
 fs_expose_manifest(struct store *st, const struct digest *d, struct err *e)
 {
 	AUTO(buf) struct buf link = BUF_INIT, target = BUF_INIT;
@@ -473,6 +479,7 @@ static const struct store_ops fs_ops = {
 	.put_record = fs_put_record,
 	.get_record = fs_get_record,
 	.publish = fs_publish,
+	.list_names = fs_list_names,
 	.expose_manifest = fs_expose_manifest,
 	.list = fs_list_dir,
 	.remove = fs_remove,

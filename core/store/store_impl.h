@@ -35,6 +35,9 @@ struct store_ops {
 		       const char *media_type, const struct digest *d,
 		       uint64_t size, struct err *e);
 	/* May be NULL. */
+	int (*list_names)(struct store *st, store_visit_name *fn, void *ctx,
+			  struct err *e);
+	/* May be NULL. */
 	int (*expose_manifest)(struct store *st, const struct digest *d,
 			       struct err *e);
 	/*

@@ -107,6 +107,13 @@ registry_stop
 damage changed "$m"
 rm "$VAR"/storage/state/firn.sqlite*
 registry_start || { ok 1 "the registry starts again"; finish; }
+if [ "$backend" = filesystem ]; then
+	http "$url/v2/_catalog" > "$tmp/status"
+	is "$(cat "$tmp/status") $(jq -c .repositories "$tmp/body")" \
+		"200 [\"$name\"]" "the database is lost: images are listed still"
+	is "$(http "$url/v2/$name/tags/list") $(jq -c .tags "$tmp/body")" \
+		'200 ["latest"]' "  and their tags"
+fi
 is "$(tag "${image[@]}") $(body_digest)" "200 $m" \
 	"a manifest is changed, and the database is lost: GET of its tag"
 is "$(http "$url/v2/$name/referrers/$m") $(attached)" "200 2" \

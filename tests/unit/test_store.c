@@ -333,6 +333,18 @@ test_damaged_layer(struct store *st, const char *path)
 	ok(!has(st, &d), "one that is known to be damaged is removed");
 }
 
+/* "NAME=1" where the manifest is what test_layout calls one. */
+static int
+list_name(void *ctx, const char *name, const struct digest *d,
+	  struct err *e UNUSED)
+{
+	struct digest one;
+
+	digest_of("1", 1, &one);
+	buf_printf(ctx, "%s=%d ", name, digest_eq(d, &one) ? 1 : 2);
+	return 0;
+}
+
 static void
 test_layout(struct store *st, const char *path)
 {
@@ -360,7 +372,12 @@ test_layout(struct store *st, const char *path)
 	       "5\",\"size\":2,\"annotations\":{\"org.opencontainers.image."
 	       "ref.name\":\"b:latest\"}}]}",
 	       "  sorted, each once, the latest counts");
+	ok(store_list_names(st, list_name, &got, &e) == 0,
+	   "  names are listed %s", e.msg);
+	ok(str_has_suffix(got.p, "]}a:latest=1 b:latest=2 "),
+	   "  with their manifests");
 	ok(fs_write_atomic(file.p, "{broken", 7, &e) == 0 &&
+		   store_list_names(st, list_name, &got, &e) == 0 &&
 		   store_publish(st, "c:latest", "t/m", &one, 1, &e) == 0,
 	   "  and a damaged index is begun anew");
 }

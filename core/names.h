@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FIRN_NAMES_H
+#define FIRN_NAMES_H
+
+struct state;
+struct store;
+
+/*
+ * The lists of images and tags are of what the database remembers. One that
+ * has none, as it is new, learns them from storage, where it has names (see
+ * store_publish). Failures are logged: nothing but lists depends on it.
+ */
+void names_restore(struct state *state, struct store *store);
+
+#endif
