@@ -66,6 +66,7 @@ build_resolve_options(const struct config *c)
 	return (struct resolve_options){
 		.channel_url = c->source.channel_url,
 		.state_path = c->state_path,
+		.found_commits_only = !c->channel_commits,
 		.offline = c->offline,
 	};
 }

@@ -346,6 +346,8 @@ static const struct variable variables[] = {
 	{"FIRN_CHANNEL_URL", NULL,
 	 "https://github.com/NixOS/nixpkgs/archive/%s.tar.gz",
 	 .read = read_template, AT(source.channel_url)},
+	{"FIRN_CHANNEL_COMMITS", NULL, "1", .read = read_flag,
+	 AT(channel_commits)},
 	{"FIRN_OFFLINE", NULL, "0", .read = read_flag, AT(offline)},
 	{"FIRN_NIX_TIMEOUT", "NIX_TIMEOUT", "60",
 	 NUMBER(nix_timeout_s, 1, 7 * DAY)},

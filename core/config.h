@@ -36,6 +36,7 @@ enum blob_delivery {
 
 struct config {
 	struct source source; /* exactly one is configured */
+	bool channel_commits; /* any that the channel's host has */
 	bool offline;
 	uint64_t nix_timeout_s;
 	uint64_t resolve_ttl_s;

@@ -146,6 +146,8 @@ resolve_revision(const struct source *s, const char *tag,
 		 const struct resolve_options *o, struct revision *ret,
 		 struct err *e)
 {
+	const char *name;
+
 	if (resolve_check_tag(s, tag, e) < 0)
 		return -1;
 	*ret = (struct revision){.time = 0};
@@ -155,7 +157,9 @@ resolve_revision(const struct source *s, const char *tag,
 	case SOURCE_GIT:
 		return git_resolve(s->location, tag, o, ret, e);
 	case SOURCE_CHANNEL:
-		return channel_resolve(channel_name(s, tag), o, ret, e);
+		name = channel_name(s, tag);
+		return channel_resolve(name, strcmp(name, s->location) == 0, o,
+				       ret, e);
 	case SOURCE_FLAKE:
 		break;
 	}

@@ -28,6 +28,11 @@ struct resolve_options {
 	const char *channel_url; /* with %s for the revision */
 	const char *state_path;
 	bool offline;
+	/*
+	 * Of the commits behind channel_url, which may be anybody's, only the
+	 * one that is configured and those that were found as a name's.
+	 */
+	bool found_commits_only;
 	const atomic_bool *cancel; /* ends it (ERR_BUSY); may be NULL */
 };
 

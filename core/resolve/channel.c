@@ -405,9 +405,59 @@ look_up(const char *name, const struct resolve_options *o, bool *ret_found,
 	return 0;
 }
 
+/* --- commits that names were found at */
+
+static void
+found_path(const struct resolve_options *o, const char *commit, struct buf *to)
+{
+	buf_printf(to, "%s/commits", o->state_path);
+	if (commit) {
+		buf_addc(to, '/');
+		name_tree(o, commit, to);
+	}
+}
+
+static int
+remember_found(const struct resolve_options *o, const char *commit,
+	       struct err *e)
+{
+	AUTO(buf) struct buf dir = BUF_INIT, path = BUF_INIT;
+
+	found_path(o, NULL, &dir);
+	found_path(o, commit, &path);
+	if (access(path.p, F_OK) == 0)
+		return 0;
+	if (fs_mkdirs(dir.p, 0700, e) < 0)
+		return -1;
+	return fs_write_atomic(path.p, "", 0, e);
+}
+
+/*
+ * A commit that is asked for by its digits may be anybody's: hosts have those
+ * of all copies of a repository in one place.
+ */
+static int
+check_commit(const char *name, const struct resolve_options *o, struct err *e)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+
+	if (!o->found_commits_only || is_local_url(o->channel_url))
+		return 0;
+	if (is_commit(name)) {
+		found_path(o, name, &path);
+		if (access(path.p, F_OK) == 0)
+			return 0;
+	}
+	return err_set(e, ERR_NOT_FOUND,
+		       "the commit \"%s\" is not served: no channel or branch "
+		       "led this registry to it",
+		       name);
+}
+
 int
-channel_resolve(const char *name, const struct resolve_options *o,
-		struct revision *ret, struct err *e)
+channel_resolve(const char *name, bool configured,
+		const struct resolve_options *o, struct revision *ret,
+		struct err *e)
 {
 	AUTO(buf) struct buf id = BUF_INIT;
 	bool found = false;
@@ -415,6 +465,11 @@ channel_resolve(const char *name, const struct resolve_options *o,
 	if (is_commit(name))
 		buf_adds(&id, name);
 	else if (look_up(name, o, &found, &id, e) < 0)
+		return -1;
+	if (found && remember_found(o, id.p, e) < 0)
+		return -1;
+	if (!found && !configured && (id.len > 0 || is_short_commit(name)) &&
+	    check_commit(name, o, e) < 0)
 		return -1;
 	if (id.len > 0 && channel_fetch_tree(name, id.p, o, e) < 0)
 		return -1;

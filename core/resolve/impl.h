@@ -49,7 +49,7 @@ MUST_CHECK int git_find_ref(const char *url, const char *tag,
 /* Is its tarball there, where it is a file? ERR_UPSTREAM if not. */
 MUST_CHECK int channel_check(const char *name, const struct resolve_options *o,
 			     struct err *e);
-MUST_CHECK int channel_resolve(const char *name,
+MUST_CHECK int channel_resolve(const char *name, bool configured,
 			       const struct resolve_options *o,
 			       struct revision *ret, struct err *e);
 /* Unpack a revision that channel_resolve gave, unless it is there. */

@@ -139,4 +139,36 @@ second=$(manifest_digest word)
 like "$second" '^sha256:' "  it moved" && [ "$second" != "$first" ]
 ok $? "    another one"
 is "$(sent '200 GET /git/set.git/archive/')" 2 "    is sent once"
+
+# A host also has what is in anybody's copy of the repository.
+at=$(git_set rev-parse HEAD)
+first=$(git_set rev-parse HEAD~1)
+strange() { # MARK: a commit that is on no branch
+	local commit
+	commit=$(git_set commit-tree -m "$1" "HEAD^{tree}")
+	cp "$tmp/www/git/set.git/archive/$at.tar.gz" \
+		"$tmp/www/git/set.git/archive/$commit.tar.gz"
+	cp "$tmp/www/git/set.git/archive/$at.tar.gz" \
+		"$tmp/www/git/set.git/archive/${commit:0:9}.tar.gz"
+	echo "$commit"
+}
+is "$(http "$url/v2/word/manifests/$(strange one)")" 200 \
+	"any commit of the host, as a tag"
+registry_stop
+strange=$(strange two)
+CHANNEL=trunk FIRN_CHANNEL_URL=$www/git/set.git/archive/%s.tar.gz \
+	FIRN_CHANNEL_COMMITS=0 registry_start || { ok 1 "a host"; finish; }
+is "$(http "$url/v2/word/manifests/latest")" 200 "FIRN_CHANNEL_COMMITS=0: latest"
+is "$(http "$url/v2/word/manifests/$at")" 200 "  the commit that it was at"
+is "$(http "$url/v2/word/manifests/$first")" 200 "  the one before"
+for tag in "$strange" "${strange:0:9}"; do
+	is "$(http "$url/v2/word/manifests/$tag")" 404 "  but no other: $tag"
+	like "$(jq -r '.errors[0].message' "$tmp/body")" \
+		'is not served: no channel or branch led this registry to it' \
+		"    is told why"
+done
+registry_stop
+CHANNEL=$strange FIRN_CHANNEL_URL=$www/git/set.git/archive/%s.tar.gz \
+	FIRN_CHANNEL_COMMITS=0 registry_start || { ok 1 "a host"; finish; }
+is "$(http "$url/v2/word/manifests/latest")" 200 "  unless it is configured"
 finish

@@ -22,6 +22,8 @@ static const struct {
 	{"FIRN_PKGS_PATH=pkgs", "absolute"},
 	{"FIRN_PKGS_PATH=/other", NULL},
 	{"FIRN_CHANNEL_URL=file:///srv/%s.tar.gz", NULL},
+	{"FIRN_CHANNEL_COMMITS=0", NULL},
+	{"FIRN_CHANNEL_COMMITS=no", "0 or 1"},
 	{"FIRN_OFFLINE=1", NULL},
 	{"FIRN_OFFLINE=yes", "0 or 1"},
 	{"FIRN_OFFLINE=01", "0 or 1"},
