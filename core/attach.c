@@ -156,8 +156,10 @@ put_manifest(const struct cache *c, const struct buf *text,
 {
 	if (store_put(c->store, text->p, text->len, ret, e) < 0)
 		return -1;
-	return state_put_manifest(c->state, ret, text->len, media_type, blobs,
-				  n, e);
+	if (state_put_manifest(c->state, ret, text->len, media_type, blobs, n,
+			       e) < 0)
+		state_forgive(e);
+	return 0;
 }
 
 /* An artifact's manifest, and what the list says of it. */

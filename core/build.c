@@ -162,8 +162,10 @@ build_put_manifest(struct build *b, const struct buf *text,
 	if (strcmp(media_type, MEDIA_TYPE_MANIFEST) == 0 &&
 	    store_expose_manifest(g->store, &ret->digest, e) < 0)
 		return -1;
-	return state_put_manifest(g->state, &ret->digest, ret->size, media_type,
-				  blobs, n, e);
+	if (state_put_manifest(g->state, &ret->digest, ret->size, media_type,
+			       blobs, n, e) < 0)
+		state_forgive(e);
+	return 0;
 }
 
 static int
@@ -206,7 +208,7 @@ publish(struct build *b, const struct manifest_info *m, struct err *e)
 
 	if (state_put_tag(b->g->state, b->order->image.name, b->order->tag,
 			  &m->digest, e) < 0)
-		return -1;
+		state_forgive(e);
 	return store_publish(b->g->store, name, m->media_type, &m->digest,
 			     m->size, e);
 }
@@ -234,7 +236,7 @@ assemble(struct build *b, const struct nix_outputs *outputs,
 	b->n_layers = cut.n;
 	/* What is learnt here is used when the operator says so (popcount). */
 	if (state_add_usage(g->state, &graph, e) < 0)
-		return -1;
+		state_forgive(e);
 	stages_enter(&b->stages, STAGE_PACK);
 	build_say(b, "packing %zu layers", cut.n);
 	layers = arena_alloc(&b->arena, cut.n, sizeof(*layers));

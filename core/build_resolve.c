@@ -109,7 +109,7 @@ resolve_overlays(struct build *b, struct err *e)
 		if (state_put_revision(b->g->state, &key, &r,
 				       clock_wall_s() + c->resolve_ttl_s,
 				       e) < 0)
-			return -1;
+			state_forgive(e);
 	}
 	memcpy(b->revision.overlays, r.id, sizeof(b->revision.overlays));
 	return 0;
@@ -128,11 +128,12 @@ build_resolve(struct build *b, struct err *e)
 			       c->resolve_ttl_s, &found, &b->revision, e) < 0)
 		return -1;
 	if (!found) {
-		if (resolve_source(b, &b->revision, e) < 0 ||
-		    state_put_revision(b->g->state, &key, &b->revision,
+		if (resolve_source(b, &b->revision, e) < 0)
+			return -1;
+		if (state_put_revision(b->g->state, &key, &b->revision,
 				       clock_wall_s() + c->resolve_ttl_s,
 				       e) < 0)
-			return -1;
+			state_forgive(e);
 	}
 	return c->overlays.n > 0 ? resolve_overlays(b, e) : 0;
 }

@@ -105,8 +105,10 @@ learn_manifest(const struct cache *c, const struct digest *d, uint64_t size,
 		return -1;
 	if (!*ret_found)
 		return 0;
-	return state_put_manifest(c->state, d, size, ret->media_type,
-				  ret->blobs, ret->n, e);
+	if (state_put_manifest(c->state, d, size, ret->media_type, ret->blobs,
+			       ret->n, e) < 0)
+		state_forgive(e);
+	return 0;
 }
 
 /*
@@ -204,8 +206,8 @@ cache_find_image(const struct cache *c, const struct digest *key,
 		return 0;
 	if (find_manifest(c, &d, depth, true, ret_found, ret, e) < 0)
 		return -1;
-	if (*ret_found && !near)
-		return state_put_image(c->state, key, &d, e);
+	if (*ret_found && !near && state_put_image(c->state, key, &d, e) < 0)
+		state_forgive(e);
 	return 0;
 }
 
@@ -215,7 +217,9 @@ cache_put_image(const struct cache *c, const struct digest *key,
 {
 	if (records_put_image(c->store, key, manifest, e) < 0)
 		return -1;
-	return state_put_image(c->state, key, manifest, e);
+	if (state_put_image(c->state, key, manifest, e) < 0)
+		state_forgive(e);
+	return 0;
 }
 
 int
@@ -237,8 +241,8 @@ cache_find_layer(const struct cache *c, const struct digest *key,
 	if (*ret_found)
 		*ret_found =
 			has_size(c, &ret->digest, CACHE_FAR, size, ret->size);
-	if (*ret_found && !near)
-		return state_put_layer(c->state, key, ret, e);
+	if (*ret_found && !near && state_put_layer(c->state, key, ret, e) < 0)
+		state_forgive(e);
 	return 0;
 }
 
@@ -248,7 +252,9 @@ cache_put_layer(const struct cache *c, const struct digest *key,
 {
 	if (records_put_layer(c->store, key, l, e) < 0)
 		return -1;
-	return state_put_layer(c->state, key, l, e);
+	if (state_put_layer(c->state, key, l, e) < 0)
+		state_forgive(e);
+	return 0;
 }
 
 int
@@ -269,8 +275,9 @@ cache_find_referrers(const struct cache *c, const struct digest *subject,
 		return 0;
 	if (cache_find_manifest(c, &d, whole, ret_found, ret, e) < 0)
 		return -1;
-	if (*ret_found && !near)
-		return state_put_referrers(c->state, subject, &d, e);
+	if (*ret_found && !near &&
+	    state_put_referrers(c->state, subject, &d, e) < 0)
+		state_forgive(e);
 	return 0;
 }
 
@@ -280,5 +287,7 @@ cache_put_referrers(const struct cache *c, const struct digest *subject,
 {
 	if (records_put_referrers(c->store, subject, list, e) < 0)
 		return -1;
-	return state_put_referrers(c->state, subject, list, e);
+	if (state_put_referrers(c->state, subject, list, e) < 0)
+		state_forgive(e);
+	return 0;
 }

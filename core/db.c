@@ -145,10 +145,7 @@ open_db(const char *path, sqlite3 **ret, bool *ret_damaged, struct err *e)
 	return 0;
 }
 
-/*
- * Open what is there now. The generation is read first, and which file it is:
- * they may only be old.
- */
+/* Open what is there. Its generation and number, read first, may be old. */
 static int
 conn_open(struct conn *c, bool *ret_damaged, struct err *e)
 {
@@ -464,6 +461,7 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 	AUTO(buf) struct buf path = BUF_INIT;
 	AUTO(fd) int lock = -1;
 	struct db *db;
+	struct conn *c;
 
 	buf_printf(&path, "%s/firn.sqlite", dir);
 	if (fs_mkdirs(dir, 0755, e) < 0 || lock_dir(dir, &lock, e) < 0 ||
@@ -476,7 +474,8 @@ db_open(const char *dir, const struct db_schema *schema, struct db **ret,
 	(void)pthread_mutex_init(&db->lock, NULL);
 	if (pthread_key_create(&db->mine, conn_drop) != 0)
 		abort();
-	if (make_ready(db, e) < 0) {
+	/* This thread's stays open: a full disk has no room to begin with. */
+	if (make_ready(db, e) < 0 || conn_get(db, &c, e) < 0) {
 		db_free(db);
 		return -1;
 	}

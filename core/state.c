@@ -157,6 +157,13 @@ state_free(struct state *st)
 	free(st);
 }
 
+void
+state_forgive(struct err *e)
+{
+	log_err(LOG_WARN, "state.not_kept", e);
+	err_clear(e);
+}
+
 static void
 warn_damaged(sqlite3_stmt *s, const struct digest *key)
 {

@@ -34,6 +34,12 @@ MUST_CHECK int state_open(const char *dir, struct state **ret, struct err *e);
 void state_free(struct state *st);
 
 /*
+ * After a put that failed: that something was not kept (a full disk) costs
+ * lookups, and need not fail what was asked for. Logs e, and clears it.
+ */
+void state_forgive(struct err *e);
+
+/*
  * What a moving reference resolved to, until a time (seconds since 1970). It
  * is not found either when it would hold for more than ttl_s from now: it was
  * put while things were remembered for longer.

@@ -69,8 +69,24 @@ is "$(manifest_digest $name)" "$digest" "so is a row that says another thing"
 grep -q state.row_damaged "$tmp/b/firn.log"
 ok $? "  the log says so"
 
-# Both behind one nginx, with Nix on both.
+# A disk for it that gets full while it runs.
 stop_b
+rm -rf "$tmp/b/state"
+mkdir "$tmp/b/state"
+if mount -t tmpfs -o size=1m tmpfs "$tmp/b/state" 2> "$tmp/mount"; then
+	trap 'stop_b; umount "$tmp/b/state"; VAR=$a_var; cleanup' EXIT
+	start_b
+	cat /dev/zero > "$tmp/b/state/fill" 2> /dev/null
+	is "$(manifest_digest $name)" "$digest" "a full disk fails no answer"
+	grep -q state.not_kept "$tmp/b/firn.log"
+	ok $? "  the log says what that costs"
+	stop_b
+	umount "$tmp/b/state"
+else
+	skip "a full disk fails no answer" "$(cat "$tmp/mount")"
+fi
+
+# Both behind one nginx, with Nix on both.
 start_b "$PATH" || { ok 1 "replica B starts with Nix"; finish; }
 port=$(free_port)
 mkdir -p "$tmp/front"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
@@ -172,6 +174,68 @@ test_missing(struct store *st)
 		state_free(fresh.state);
 		state_free(c.state);
 	}
+}
+
+/* No file may grow, as on a disk that is full. */
+static void
+fill_disk(bool full)
+{
+	struct rlimit l = {.rlim_max = RLIM_INFINITY};
+
+	if (getrlimit(RLIMIT_FSIZE, &l) < 0)
+		exit(1);
+	l.rlim_cur = full ? 0 : l.rlim_max;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &l) < 0)
+		exit(1);
+}
+
+/* What can't be remembered costs lookups, no answers. */
+static void
+test_full_disk(struct store *st)
+{
+	struct cache c = open_cache(st, "full"), other;
+	struct manifest_info info = {.size = 0};
+	struct layer got = {.size = 0}, *l;
+	bool found[6] = {false}, kept = true;
+	struct err e = ERR_INIT;
+	struct digest key;
+	struct stored s;
+	int r;
+
+	make_image(st, "full", &s);
+	l = &s.layers[0].layer;
+	digest_of("new", 3, &key);
+	if (cache_put_image(&c, &s.key, &s.manifest, &e) < 0 ||
+	    cache_put_layer(&c, &s.key, l, &e) < 0 ||
+	    cache_put_referrers(&c, &s.key, &s.manifest, &e) < 0)
+		exit(1);
+	other = open_cache(st, "full-2");
+	log_set_level(LOG_ERROR);
+	fill_disk(true);
+	r = state_put_image(other.state, &key, &key, &e);
+	err_clear(&e);
+	found[0] = finds(&other, &s, CACHE_FAR) && finds(&other, &s, CACHE_FAR);
+	found[1] = cache_find_layer(&other, &s.key, &found[4], &got, &e) == 0;
+	found[2] = cache_find_referrers(&other, &s.key, true, &found[5], &info,
+					&e) == 0;
+	found[3] = cache_put_image(&other, &key, &s.manifest, &e) == 0 &&
+		   cache_put_layer(&other, &key, l, &e) == 0 &&
+		   cache_put_referrers(&other, &key, &s.manifest, &e) == 0;
+	fill_disk(false);
+	ok(r < 0, "a database that can't grow takes nothing");
+	ok(found[0], "an image is found on a full disk");
+	ok(found[1] && found[4], "so is a layer %s", e.msg);
+	ok(found[2] && found[5], "and what is attached %s", e.msg);
+	ok(found[3], "what is put counts when storage has it %s", e.msg);
+	s.key = key;
+	ok(finds(&c, &s, CACHE_FAR), "  which others find there");
+	ok(finds(&other, &s, CACHE_FAR) &&
+		   state_get_image(other.state, &key, &kept, &key, &e) == 0 &&
+		   kept,
+	   "when there is room again, it is remembered");
+	state_free(other.state);
+	state_free(c.state);
 }
 
 static void
@@ -417,6 +481,7 @@ main(void)
 	log_set_level(LOG_ERROR);
 	test_tiers(st);
 	test_missing(st);
+	test_full_disk(st);
 	test_layers(st);
 	test_cut_layer(st);
 	test_damaged_blobs(st);
