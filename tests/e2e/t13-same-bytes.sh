@@ -45,4 +45,40 @@ is "$(manifest_digest shell/git/jq)" "$first" "a copied storage works"
 is "$(metric firn_layers_packed_total)" "$packed" \
 	"without its database, and nothing is packed again"
 is "$(check_blobs "$VAR/storage")" "" "every blob's bytes match its name"
+
+# Packed from members that are kept, of which some are damaged.
+export FIRN_MEMBER_CACHE=64M
+members=$VAR/storage/state/members
+list_members() { find "$members" -type f -path '*/??/*' | sort; }
+pack_again() { # WHAT
+	registry_stop
+	find "$VAR/storage" -mindepth 1 -maxdepth 1 ! -name state \
+		-exec rm -rf {} +
+	find "$VAR/storage/state" -mindepth 1 -maxdepth 1 ! -name members \
+		-exec rm -rf {} +
+	registry_start || { ok 1 "the registry starts, $1"; finish; }
+	is "$(manifest_digest shell/git/jq)" "$first" "the same digest, $1"
+	[ "$(metric firn_layers_packed_total)" -gt 0 ]
+	ok $? "and its layers were packed"
+}
+pack_again "with members to keep"
+list_members > "$tmp/before"
+[ "$(wc -l < "$tmp/before")" -gt 20 ]
+ok $? "members are kept: $(wc -l < "$tmp/before")"
+find "$members" -type f -path '*/??/*' -exec touch -d @1 {} +
+pack_again "from members"
+is "$(find "$members" -type f -path '*/??/*' ! -newermt @2 | wc -l)" 0 \
+	"every one of them was used"
+n=0
+while read -r f; do
+	case $((n++ % 4)) in
+	0) truncate -s -1 "$f" ;;
+	1) printf X | dd of="$f" bs=1 seek=70 conv=notrunc status=none ;;
+	2) : > "$f" ;;
+	esac
+done < "$tmp/before"
+pack_again "with members that are damaged"
+like "$(< "$VAR/firn.log")" '"event":"pack.members"[^}]*a member' "as is logged"
+is "$(list_members)" "$(< "$tmp/before")" "and made again"
+is "$(check_blobs "$VAR/storage")" "" "every blob's bytes match its name"
 finish

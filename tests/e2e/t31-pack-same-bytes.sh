@@ -87,7 +87,7 @@ for size in gzip:2G:2,16 gzip:9:64M:2,64 zstd:3:64M:2,64; do
 	c=${size%:*} want=
 	truncate -s "${size##*:}" "$root$a/hole"
 	for t in ${threads/,/ }; do
-		mib=$(peak -c "$c" -t $t)
+		mib=$(peak -c "$c" -t "$t")
 		[ "$mib" -lt 64 ]
 		ok $? "$c, ${size##*:}, $t threads: $mib MiB of memory"
 		[ -n "$want" ] || want=$(cat "$tmp/said")
