@@ -24,6 +24,7 @@
 
 struct buildlogs;
 struct failures;
+struct flights;
 struct job;
 struct manifest_info;
 struct members;
@@ -45,8 +46,9 @@ struct builder {
 	struct assembler assembler;
 	struct key_settings settings;
 	struct counts counts;
-	struct members *members; /* NULL: blocks are not kept */
-	struct buildlogs *logs;  /* NULL: they are not kept */
+	struct members *members;   /* NULL: blocks are not kept */
+	struct buildlogs *logs;    /* NULL: they are not kept */
+	struct flights *resolving; /* by revision key */
 	/* By image key: what can't be built, and is not tried again yet. */
 	struct failures *failures;
 	/* At BUILD_SOURCE_KEY: why the source could not be asked just now. */

@@ -10,6 +10,7 @@
 #include "core/base/err.h"
 #include "core/build_impl.h"
 #include "core/failures.h"
+#include "core/flight.h"
 #include "core/jobs.h"
 #include "core/keys.h"
 #include "core/nix.h"
@@ -115,6 +116,48 @@ resolve_overlays(struct build *b, struct err *e)
 	return 0;
 }
 
+/* Resolve, unless who was here just before has: *ret is what holds now. */
+static int
+renew(struct build *b, const struct digest *key, struct revision *ret,
+      struct err *e)
+{
+	uint64_t ttl = b->g->config->resolve_ttl_s;
+	bool found;
+
+	if (state_get_revision(b->g->state, key, clock_wall_s(), ttl, &found,
+			       ret, e) < 0)
+		return -1;
+	if (found)
+		return 0;
+	if (resolve_source(b, ret, e) < 0)
+		return -1;
+	if (state_put_revision(b->g->state, key, ret, clock_wall_s() + ttl, e) <
+	    0)
+		state_forgive(e);
+	return 0;
+}
+
+/* Many builds may want the same at once: one of them asks for it. */
+static int
+renew_once(struct build *b, const struct digest *key, struct err *e)
+{
+	struct revision r = {.time = 0};
+	struct flight *f;
+	bool first;
+	int result;
+
+	f = flight_join(b->g->resolving, key, &first);
+	if (first) {
+		result = renew(b, key, &r, e);
+		flight_land(f, &r, sizeof(r), result < 0 ? e : NULL);
+	} else {
+		result = flight_wait(f, &r, sizeof(r), e);
+	}
+	flight_release(f);
+	b->revision = r;
+	return result;
+}
+
 int
 build_resolve(struct build *b, struct err *e)
 {
@@ -127,14 +170,8 @@ build_resolve(struct build *b, struct err *e)
 	if (state_get_revision(b->g->state, &key, clock_wall_s(),
 			       c->resolve_ttl_s, &found, &b->revision, e) < 0)
 		return -1;
-	if (!found) {
-		if (resolve_source(b, &b->revision, e) < 0)
-			return -1;
-		if (state_put_revision(b->g->state, &key, &b->revision,
-				       clock_wall_s() + c->resolve_ttl_s,
-				       e) < 0)
-			state_forgive(e);
-	}
+	if (!found && renew_once(b, &key, e) < 0)
+		return -1;
 	return c->overlays.n > 0 ? resolve_overlays(b, e) : 0;
 }
 

@@ -526,6 +526,7 @@ engine_open(const struct config *config, struct engine **ret, struct err *e)
 
 	g->b.config = config;
 	(void)pthread_mutex_init(&g->b.nix_lock, NULL);
+	g->b.resolving = flights_new();
 	g->b.failures = failures_new(FAILURES, FAILURE_MS);
 	g->b.source_failures = failures_new(1, FAILURE_MS);
 	if (open_parts(g, e) < 0) {
@@ -587,6 +588,7 @@ engine_free(struct engine *g)
 	buildlogs_free(g->b.logs);
 	counts_release(&g->b.counts);
 	flights_free(g->b.assembler.flights);
+	flights_free(g->b.resolving);
 	failures_free(g->b.failures);
 	failures_free(g->b.source_failures);
 	nix_free(g->b.nix);

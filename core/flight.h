@@ -26,7 +26,7 @@ struct flight;
 struct flights;
 
 /* Results are copied and at most this large. */
-#define FLIGHT_RESULT_MAX 256
+#define FLIGHT_RESULT_MAX 512
 
 struct flights *flights_new(void);
 /* None may be in the air. */

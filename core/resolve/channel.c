@@ -249,7 +249,7 @@ remember(const struct memory *m, const char *id, const char *etag)
 }
 
 static int
-get(const struct memory *m, const char *url, struct http_answer *a,
+get(const struct memory *m, const char *url, int out, struct http_answer *a,
     struct err *e)
 {
 	const struct http_header header = {
@@ -262,6 +262,8 @@ get(const struct memory *m, const char *url, struct http_answer *a,
 		.headers = &header,
 		.n_headers = m->etag.len > 0,
 		.max_answer = TARBALL_MAX,
+		.to_fd = true,
+		.out = out,
 		.redirects = REDIRECTS,
 		.timeout_ms = DOWNLOAD_TIMEOUT_MS,
 	};
@@ -270,27 +272,33 @@ get(const struct memory *m, const char *url, struct http_answer *a,
 	int failed = http_do(h, &r, a, e);
 
 	http_free(h);
-	return failed;
+	return failed ? err_wrap(e, "the package set") : 0;
 }
 
-/* Put what was sent into a file and unpack that. */
+/* What a server answers; the tarball, if it sends it, is in the file. */
 static int
-take_body(const struct resolve_options *o, const struct http_answer *a,
-	  struct buf *id, struct err *e)
+take_answer(const struct resolve_options *o, const struct memory *m,
+	    const struct http_answer *a, const char *name, const char *file,
+	    struct buf *id, struct err *e)
 {
-	AUTO(buf) struct buf dir = BUF_INIT, file = BUF_INIT;
-	AUTO(fd) int fd = -1;
-	int r;
+	AUTO(buf) struct buf etag = BUF_INIT;
 
-	buf_printf(&dir, "%s/src", o->state_path);
-	if (fs_mkdirs(dir.p, 0700, e) < 0 ||
-	    fs_create_temp(dir.p, &file, &fd, e) < 0)
+	if (a->status == 304) {
+		if (id->len == 0)
+			buf_adds(id, m->id);
+		return 0;
+	}
+	if (a->status == 404 || a->status == 410)
+		return fail_no_channel(name, e);
+	if (a->status != 200)
+		return err_set(e, ERR_UPSTREAM,
+			       "the server of the package set answers %u",
+			       a->status);
+	if (take_file(o, file, id, e) < 0)
 		return -1;
-	r = fs_write_all(fd, a->body.p, a->body.len, e);
-	if (r == 0)
-		r = take_file(o, file.p, id, e);
-	(void)unlink(file.p);
-	return r;
+	if (http_answer_header(a, "etag", &etag))
+		remember(m, id->p, etag.p);
+	return 0;
 }
 
 static int
@@ -299,7 +307,9 @@ download(const struct resolve_options *o, const char *url, const char *name,
 {
 	AUTO(memory) struct memory m = {.path = BUF_INIT, .etag = BUF_INIT};
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
-	AUTO(buf) struct buf host = BUF_INIT, etag = BUF_INIT;
+	AUTO(buf) struct buf host = BUF_INIT, dir = BUF_INIT, file = BUF_INIT;
+	AUTO(fd) int fd = -1;
+	int r;
 
 	if (o->offline) {
 		http_url_host(url, &host);
@@ -309,24 +319,15 @@ download(const struct resolve_options *o, const char *url, const char *name,
 			       host.p);
 	}
 	recall(o, url, &m);
-	if (get(&m, url, &a, e) < 0)
-		return err_wrap(e, "the package set");
-	if (a.status == 304) {
-		if (id->len == 0)
-			buf_adds(id, m.id);
-		return 0;
-	}
-	if (a.status == 404 || a.status == 410)
-		return fail_no_channel(name, e);
-	if (a.status != 200)
-		return err_set(e, ERR_UPSTREAM,
-			       "the server of the package set answers %u",
-			       a.status);
-	if (take_body(o, &a, id, e) < 0)
+	buf_printf(&dir, "%s/src", o->state_path);
+	if (fs_mkdirs(dir.p, 0700, e) < 0 ||
+	    fs_create_temp(dir.p, &file, &fd, e) < 0)
 		return -1;
-	if (http_answer_header(&a, "etag", &etag))
-		remember(&m, id->p, etag.p);
-	return 0;
+	r = get(&m, url, fd, &a, e);
+	if (r == 0)
+		r = take_answer(o, &m, &a, name, file.p, id, e);
+	(void)unlink(file.p);
+	return r;
 }
 
 static int

@@ -106,8 +106,10 @@ struct call {
 	uint64_t moved_at; /* when something was sent or heard last */
 	curl_off_t moved;
 	bool stalled;
+	uint64_t received;
 	bool too_large;
-	bool unreadable; /* the file that is sent */
+	bool unreadable;       /* the file that is sent */
+	struct err unwritable; /* the one that takes the answer */
 };
 
 static size_t
@@ -116,11 +118,15 @@ on_body(char *p, size_t size, size_t n, void *arg)
 	struct call *c = arg;
 
 	n *= size;
-	if (n > c->r->max_answer - c->a->body.len) {
+	if (n > c->r->max_answer - c->received) {
 		c->too_large = true;
 		return 0;
 	}
-	buf_add(&c->a->body, p, n);
+	c->received += n;
+	if (!c->r->to_fd)
+		buf_add(&c->a->body, p, n);
+	else if (fs_write_all(c->r->out, p, n, &c->unwritable) < 0)
+		return 0;
 	return n;
 }
 
@@ -303,6 +309,10 @@ fail(const struct call *call, CURLcode code, struct err *e)
 		return err_set(e, ERR_SYSTEM,
 			       "the file to be sent to %s can't be read",
 			       host.p);
+	if (call->unwritable.kind != ERR_NONE) {
+		*e = call->unwritable;
+		return -1;
+	}
 	if (call->stalled)
 		code = CURLE_OPERATION_TIMEDOUT;
 	if (call->too_large)

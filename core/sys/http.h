@@ -50,7 +50,9 @@ struct http_request {
 	uint64_t offset;
 	uint64_t size;
 
-	size_t max_answer;   /* bytes of its body; more is an error */
+	size_t max_answer; /* bytes of its body; more is an error */
+	bool to_fd;        /* the answer's body is written to out */
+	int out;
 	unsigned redirects;  /* how many are followed */
 	uint64_t timeout_ms; /* for all of it; 0: none but the stall */
 	/* Without a byte; 0: the client's. */

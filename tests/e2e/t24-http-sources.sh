@@ -87,7 +87,9 @@ done
 release 1
 export VAR=$tmp/var-channel
 : > "$tmp/www.log"
-CHANNEL=stable FIRN_CHANNEL_URL=$www/channels/%s registry_start ||
+pulls=()
+FIRN_MAX_BUILDS=4 CHANNEL=stable FIRN_CHANNEL_URL=$www/channels/%s \
+	registry_start ||
 	{ ok 1 "a channel"; finish; }
 first=$(manifest_digest word)
 like "$first" '^sha256:' "a channel behind a redirect"
@@ -104,6 +106,15 @@ second=$(manifest_digest word)
 like "$second" '^sha256:' "  after it" && [ "$second" != "$first" ]
 ok $? "    another one"
 is "$(sent '200 GET /releases/2/')" 1 "    is sent once"
+release 3
+sleep 3.2
+for name in word hello jq tree; do
+	curl -sS -o /dev/null "$url/v2/$name/manifests/latest" &
+	pulls[${#pulls[@]}]=$!
+done
+wait "${pulls[@]}"
+is "$(sent '200 GET /releases/3/')" 1 \
+	"  for four images that want it at once it is sent once"
 is "$(http "$url/v2/word/manifests/none")" 404 "  no such channel"
 echo "not a tarball" > "$tmp/www/releases/bad"
 echo /releases/bad > "$tmp/www/channels/stable"

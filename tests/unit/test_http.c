@@ -4,6 +4,7 @@
  * closes: the request itself is what some tests look at.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -146,6 +147,9 @@ test_answers(struct http *h, struct fake *f)
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	AUTO(buf) struct buf etag = BUF_INIT;
 	struct http_request get = {.method = "GET", .max_answer = 5};
+	FILE *file = tmpfile();
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	char text[8];
 	struct err e = ERR_INIT;
 
 	ok(ask(h, f, "/ok", get, &a, &e) == 0 && a.status == 200, "GET %s",
@@ -160,6 +164,24 @@ test_answers(struct http *h, struct fake *f)
 	get.max_answer = 4;
 	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_INVALID,
 	   "more than was asked for is an error: %s", e.msg);
+	get.max_answer = 5;
+	get.to_fd = true;
+	get.out = fileno(file);
+	ok(ask(h, f, "/ok", get, &a, &e) == 0 && a.status == 200 &&
+		   a.body.len == 0 &&
+		   pread(fileno(file), text, sizeof(text), 0) == 5 &&
+		   memcmp(text, "hello", 5) == 0,
+	   "an answer can go to a file");
+	get.max_answer = 4;
+	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_INVALID,
+	   "which holds no more than asked for: %s", e.msg);
+	get.max_answer = 5;
+	get.out = full;
+	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_SYSTEM,
+	   "a file that is full: %s", e.msg);
+	get.to_fd = false;
+	(void)close(full);
+	(void)fclose(file);
 	get.max_answer = 500;
 	ok(ask(h, f, "/short", get, &a, &e) < 0 && e.kind == ERR_UPSTREAM,
 	   "and less than was announced: %s", e.msg);
