@@ -154,7 +154,8 @@ FIRN_SRC := \
 	deploy/firn/options.c \
 	deploy/firn/output.c \
 	deploy/firn/pack.c \
-	deploy/firn/popcount.c
+	deploy/firn/popcount.c \
+	deploy/firn/verify.c
 
 UNIT_TESTS := \
 	tests/unit/test_accept.c \

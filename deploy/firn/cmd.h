@@ -20,5 +20,6 @@ int cmd_build(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_popcount(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 
 #endif

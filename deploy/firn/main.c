@@ -15,6 +15,7 @@ static const struct {
 	{"explain", cmd_explain, "show how an image is cut into layers"},
 	{"pack", cmd_pack, "pack store paths into one layer"},
 	{"popcount", cmd_popcount, "count how popular packages are"},
+	{"verify", cmd_verify, "look for damage in the storage"},
 };
 
 static void
