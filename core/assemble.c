@@ -53,6 +53,19 @@ pack_one(struct assembler *as, const struct assembly *in, struct layer *ret,
 	return cache_put_layer(as->cache, &in->key, ret, e);
 }
 
+/* Where the disk is full, what is kept of other layers gives way to it. */
+static int
+pack_anyhow(struct assembler *as, const struct assembly *in, struct layer *ret,
+	    struct err *e)
+{
+	if (pack_one(as, in, ret, e) == 0)
+		return 0;
+	if (!err_is_full(e) || !pack_pool_yield(as->pool))
+		return -1;
+	err_clear(e);
+	return pack_one(as, in, ret, e);
+}
+
 static int
 find_or_pack(struct assembler *as, const struct assembly *in, struct layer *ret,
 	     struct err *e)
@@ -65,7 +78,7 @@ find_or_pack(struct assembler *as, const struct assembly *in, struct layer *ret,
 		atomic_fetch_add(&as->reused, 1);
 		return 0;
 	}
-	return pack_one(as, in, ret, e);
+	return pack_anyhow(as, in, ret, e);
 }
 
 /* The same, once per key at a time. */

@@ -40,8 +40,11 @@ struct db {
 static int
 db_error(struct err *e, sqlite3 *sql, const char *what)
 {
-	return err_set(e, ERR_SYSTEM, "state database: %s: %s", what,
-		       sqlite3_errmsg(sql));
+	err_set(e, ERR_SYSTEM, "state database: %s: %s", what,
+		sqlite3_errmsg(sql));
+	if (sqlite3_errcode(sql) == SQLITE_FULL)
+		e->errnum = ENOSPC;
+	return -1;
 }
 
 /* Its file may have been set aside: then nothing of it is to be tidied up. */

@@ -78,6 +78,10 @@ static const struct {
 			   "the registry's storage does not answer, retry "
 			   "later",
 			   15},
+	[FAULT_FULL] = {503, "UNAVAILABLE",
+			"the registry's disk is full, retry when its operator "
+			"has made room",
+			60},
 	[FAULT_SYSTEM] = {500, "UNAVAILABLE",
 			  "the registry failed; its operator finds the cause "
 			  "in the log",
@@ -206,13 +210,14 @@ fault_of(const struct err *e, enum fault invalid, enum fault missing)
 	case ERR_SYSTEM:
 		break;
 	}
-	return FAULT_SYSTEM;
+	return err_is_full(e) ? FAULT_FULL : FAULT_SYSTEM;
 }
 
 bool
 fault_is_ours(enum fault f)
 {
-	return f == FAULT_UPSTREAM || f == FAULT_STORAGE || f == FAULT_SYSTEM;
+	return f == FAULT_UPSTREAM || f == FAULT_STORAGE || f == FAULT_FULL ||
+	       f == FAULT_SYSTEM;
 }
 
 void

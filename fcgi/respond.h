@@ -84,6 +84,7 @@ enum fault {
 	FAULT_NOT_BUILT_YET,  /* after the last hold: 503 */
 	FAULT_UPSTREAM,       /* network or Nix is unwell */
 	FAULT_STORAGE,        /* object storage is unwell */
+	FAULT_FULL,           /* a disk of ours has no room */
 	FAULT_SYSTEM,         /* we are */
 };
 

@@ -3,6 +3,7 @@
 #include "core/base/err.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,7 @@ err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 	assert(e->kind == ERR_NONE);
 	assert(kind != ERR_NONE);
 	e->kind = kind;
+	e->errnum = 0;
 	e->detail[0] = '\0';
 	va_start(ap, fmt);
 	set_text(e, fmt, ap);
@@ -59,6 +61,7 @@ err_set_errno(struct err *e, enum err_kind kind, int errnum, const char *fmt,
 
 	assert(e->kind == ERR_NONE);
 	e->kind = kind;
+	e->errnum = errnum;
 	e->detail[0] = '\0';
 	va_start(ap, fmt);
 	set_text(e, fmt, ap);
@@ -129,10 +132,17 @@ err_set_detail(struct err *e, const char *text, size_t n)
 	e->detail[n] = '\0';
 }
 
+bool
+err_is_full(const struct err *e)
+{
+	return e->errnum == ENOSPC || e->errnum == EDQUOT;
+}
+
 void
 err_clear(struct err *e)
 {
 	e->kind = ERR_NONE;
+	e->errnum = 0;
 	e->msg[0] = '\0';
 	e->detail[0] = '\0';
 }

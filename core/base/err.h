@@ -33,7 +33,8 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	char msg[ERR_MSG_MAX];       /* one line */
+	int errnum;            /* what err_set_errno was given; 0: no such */
+	char msg[ERR_MSG_MAX]; /* one line */
 	char detail[ERR_DETAIL_MAX]; /* more lines (a log's end), or empty */
 };
 
@@ -68,6 +69,9 @@ PRINTF(2, 3) void err_append(struct err *e, const char *fmt, ...);
  * kept, from a line's start where one is there.
  */
 void err_set_detail(struct err *e, const char *text, size_t n);
+
+/* Did it fail for want of room on a disk? */
+bool err_is_full(const struct err *e);
 
 /* Forget the error, so that the struct can be used again. */
 void err_clear(struct err *e);

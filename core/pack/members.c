@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,11 @@
 
 #define COMPLAINT_SECONDS 60
 
+/* What is left to others: that part of the disk, or that much of a large one */
+#define RESERVE_PART 20
+#define RESERVE_MOST ((uint64_t)1 << 30)
+#define YIELD_SECONDS 600
+
 struct head {
 	char magic[16];
 	struct digest sum; /* of the key and the member */
@@ -50,6 +56,7 @@ struct members {
 	uint64_t added;        /* by us since we last looked */
 	bool looking;
 	time_t complained;
+	time_t yielded;
 };
 
 /* One entry, when room is made. */
@@ -376,17 +383,70 @@ out:
 	return -1;
 }
 
+/* May so much be kept, as things are? */
+static bool
+has_room(struct members *m, uint64_t n)
+{
+	struct statvfs s;
+	uint64_t reserve;
+	bool yielded;
+
+	pthread_mutex_lock(&m->mutex);
+	yielded = time(NULL) - m->yielded < YIELD_SECONDS;
+	pthread_mutex_unlock(&m->mutex);
+	if (yielded)
+		return false;
+	if (statvfs(m->dir, &s) < 0)
+		return true; /* writing will tell */
+	reserve = (uint64_t)s.f_blocks * s.f_frsize / RESERVE_PART;
+	if (reserve > RESERVE_MOST)
+		reserve = RESERVE_MOST;
+	return (uint64_t)s.f_bavail * s.f_frsize >= n + reserve;
+}
+
 void
 members_put(struct members *m, const struct digest *key, const void *p,
 	    size_t n)
 {
 	struct err e = ERR_INIT;
 
+	if (!has_room(m, n))
+		return;
 	if (entry_write(m, key, p, n, &e) < 0)
 		complain(m, &e);
 	else
 		count(m, (sizeof(struct head) + n + DISK_BLOCK - 1) /
 				 DISK_BLOCK * DISK_BLOCK);
+}
+
+bool
+members_yield(struct members *m)
+{
+	struct entries all = {.v = NULL};
+	struct err e = ERR_INIT;
+	time_t now = time(NULL);
+	bool lately;
+
+	pthread_mutex_lock(&m->mutex);
+	lately = now - m->yielded < YIELD_SECONDS;
+	m->yielded = now;
+	pthread_mutex_unlock(&m->mutex);
+	if (list_all(m, &all, &e) < 0)
+		complain(m, &e);
+	for (size_t i = 0; i < all.n; i++) {
+		AUTO(buf) struct buf path = BUF_INIT;
+
+		buf_printf(&path, "%s/%s", m->dir, all.v[i].name);
+		(void)unlink(path.p);
+	}
+	pthread_mutex_lock(&m->mutex);
+	m->bytes = m->added = 0;
+	pthread_mutex_unlock(&m->mutex);
+	if (all.n > 0)
+		log_warn("members.yield", LOG_N("members", all.n));
+	lately = lately || all.n > 0;
+	vec_release(&all);
+	return lately;
 }
 
 int
@@ -399,6 +459,7 @@ members_open(const char *dir, uint64_t max_bytes, struct members **ret,
 	m->dir = xstrdup(dir);
 	m->max_bytes = max_bytes;
 	m->complained = time(NULL) - COMPLAINT_SECONDS;
+	m->yielded = time(NULL) - YIELD_SECONDS;
 	pthread_mutex_init(&m->mutex, NULL);
 	buf_printf(&path, "%s/new", dir);
 	if (fs_mkdirs(path.p, 0700, e) < 0 || drop_unfinished(m, e) < 0 ||

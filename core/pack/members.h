@@ -40,6 +40,12 @@ bool members_get(struct members *m, const struct digest *key, void *to,
 void members_put(struct members *m, const struct digest *key, const void *p,
 		 size_t n);
 
+/*
+ * The disk is full: delete what is kept, and keep nothing for some minutes.
+ * True when there may be more room for it.
+ */
+bool members_yield(struct members *m);
+
 static inline void
 members_auto(struct members **m)
 {

@@ -15,6 +15,7 @@
  * nix/store/, come before what lies in them, with mode 0755. A change of the
  * bytes changes PACK_FORMAT. Memory does not grow with the layer.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,6 +80,12 @@ void pack_pool_free(struct pack_pool *p);
  * the bytes are the same, sooner. Before the first layer; m is borrowed.
  */
 void pack_pool_use_members(struct pack_pool *p, struct members *m);
+
+/*
+ * The disk is full: delete the members that are kept. False when that makes
+ * no room.
+ */
+bool pack_pool_yield(struct pack_pool *p);
 
 /*
  * Pack one layer into out, which is finished but not freed. Blocks; may run

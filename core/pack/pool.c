@@ -255,6 +255,12 @@ pack_pool_use_members(struct pack_pool *p, struct members *m)
 		codec_id(&p->c, p->id);
 }
 
+bool
+pack_pool_yield(struct pack_pool *p)
+{
+	return p->members && members_yield(p->members);
+}
+
 void
 pack_pool_free(struct pack_pool *p)
 {

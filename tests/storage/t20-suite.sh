@@ -10,6 +10,7 @@
 #	t21-nix-store	it is unkind to Nix's store, not to ours
 #	t26-airgapped	it has no network, and so no cloud
 #	t27-arm64	it asks what Nix can run
+#	t32-full-disk	its disk is the storage
 alone=1 . "$(dirname "$0")/../e2e/lib.sh"
 have python3 && have openssl || skip_all "no python3 or no openssl"
 suite=(t10-clients t11-inside t12-warm t13-same-bytes t14-http t15-crash

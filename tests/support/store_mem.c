@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/store_mem.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +96,7 @@ staged_write(struct sink *s, const void *p, size_t n, struct err *e)
 
 	if (t->store->fail_write) {
 		t->store->fail_write = false;
-		return err_set(e, ERR_SYSTEM, "no space left (for a test)");
+		return err_set_errno(e, ERR_SYSTEM, ENOSPC, "for a test");
 	}
 	buf_add(&t->data, p, n);
 	return 0;

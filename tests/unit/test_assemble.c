@@ -8,6 +8,7 @@
 #include "core/cache.h"
 #include "core/flight.h"
 #include "core/model/layers.h"
+#include "core/pack/members.h"
 #include "core/pack/pack.h"
 #include "core/state.h"
 #include "core/store/store.h"
@@ -259,11 +260,42 @@ test_failure(void)
 	store_mem_fail_write(s.cache.store);
 	ok(run(layers, N, NULL, got, &e) < 0 && e.kind == ERR_SYSTEM,
 	   "a full disk: %s", e.msg);
+	ok(err_is_full(&e), "which is what it is");
 	is_u64(packed(), 0, "the first failure stops the rest");
 	err_clear(&e);
 	ok(run(layers, N, NULL, got, &e) == 0 && packed() == N,
 	   "and nothing stays behind of it %s", e.msg);
 	finish();
+}
+
+/* Members that are kept are in the way. */
+static void
+test_yield(void)
+{
+	struct members *m = NULL;
+	struct layer got[N];
+	struct err e = ERR_INIT;
+	struct digest key;
+	char back[8];
+	size_t n;
+
+	if (members_open(tree_path("members"), 1 << 20, &m, &e) < 0) {
+		printf("Bail out! %s\n", e.msg);
+		exit(1);
+	}
+	digest_of("key", 3, &key);
+	members_put(m, &key, "member", 6);
+	begin("yield", 1);
+	pack_pool_use_members(s.as.pool, m);
+	store_mem_fail_write(s.cache.store);
+	ok(run(layers, N, NULL, got, &e) == 0 && packed() == N,
+	   "a disk that is full of members %s", e.msg);
+	ok(!members_get(m, &key, back, sizeof(back), &n), "they gave way");
+	members_put(m, &key, "member", 6);
+	ok(!members_get(m, &key, back, sizeof(back), &n),
+	   "and do so for some time");
+	finish();
+	members_free(m);
 }
 
 static void
@@ -306,6 +338,7 @@ main(void)
 	test_at_once();
 	test_threads();
 	test_failure();
+	test_yield();
 	test_unreadable();
 	test_cancel();
 	tree_done();

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "core/base/arena.h"
@@ -36,6 +37,30 @@ first_error(struct arena *a, const struct response *r)
 		return NULL;
 	errors = json_get(body, "errors");
 	return json_is(errors, JSON_ARRAY) ? errors->kids : NULL;
+}
+
+static void
+test_full(void)
+{
+	AUTO(response) struct response r;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+	enum fault f;
+
+	response_init(&r);
+	err_set_errno(&e, ERR_SYSTEM, ENOSPC, "write /secret/path");
+	err_wrap(&e, "a layer");
+	f = fault_of(&e, FAULT_NAME, FAULT_NO_MANIFEST);
+	response_fault(&r, f, &e);
+	response_write(&r, false, &text);
+	ok(str_has_prefix(text.p, "Status: 503 ") &&
+		   strstr(r.reason, "disk is full") && fault_is_ours(f),
+	   "a full disk is told: %s", r.reason);
+	ok(!strstr(text.p, "secret"), "but not where it is");
+	err_clear(&e);
+	err_set(&e, ERR_SYSTEM, "something else");
+	ok(fault_of(&e, FAULT_NAME, FAULT_NO_MANIFEST) == FAULT_SYSTEM,
+	   "what comes after it isn't taken for it");
 }
 
 static void
@@ -274,6 +299,7 @@ int
 main(void)
 {
 	test_kinds();
+	test_full();
 	test_phrase();
 	test_write();
 	test_etag();
