@@ -8,6 +8,7 @@ disk=$tmp/disk
 mkdir "$disk"
 mount -t tmpfs -o size=1g none "$disk" 2> /dev/null ||
 	skip_all "can't mount a small disk"
+# shellcheck disable=SC2317 # the trap runs it
 umount_disk() {
 	registry_stop
 	umount "$disk" 2> /dev/null
