@@ -3,7 +3,7 @@
 
 #include <limits.h>
 #include <sched.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,12 +18,15 @@ static unsigned
 read_quota(const char *file)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
-	unsigned long quota, period;
 	struct err e = ERR_INIT;
+	unsigned long quota, period;
+	char *end;
 
-	if (fs_read_file(file, FILE_MAX, &text, &e) < 0 ||
-	    sscanf(text.p, "%lu %lu", &quota, &period) != 2 || quota == 0 ||
-	    period == 0 || quota / period >= UINT_MAX)
+	if (fs_read_file(file, FILE_MAX, &text, &e) < 0 || text.len == 0)
+		return 0;
+	quota = strtoul(text.p, &end, 10);
+	period = strtoul(end, NULL, 10);
+	if (quota == 0 || period == 0 || quota / period >= UINT_MAX)
 		return 0;
 	return (unsigned)(quota / period + (quota % period > 0));
 }

@@ -15,12 +15,12 @@
 #include "core/base/digest.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
-#include "core/pack/compress.h"
 #include "core/pack/tar.h"
 #include "core/pack/walk.h"
 #include "core/sys/fs.h"
 
 #define BLOCKS 6
+#define BLOCK_SIZE ((size_t)1 << 20) /* as of gzip */
 
 struct floor {
 	unsigned char *block[BLOCKS];
@@ -60,11 +60,11 @@ room(struct floor *f, size_t *ret_n)
 {
 	size_t at = f->filled % BLOCKS;
 
-	if (f->n[at] == CODEC_BLOCK) {
+	if (f->n[at] == BLOCK_SIZE) {
 		pass_on(f);
 		at = f->filled % BLOCKS;
 	}
-	*ret_n = CODEC_BLOCK - f->n[at];
+	*ret_n = BLOCK_SIZE - f->n[at];
 	return f->block[at] + f->n[at];
 }
 
@@ -165,7 +165,7 @@ main(int argc, char **argv)
 		return 2;
 	f.fd = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	for (size_t i = 0; i < BLOCKS; i++)
-		f.block[i] = xmalloc(CODEC_BLOCK);
+		f.block[i] = xmalloc(BLOCK_SIZE);
 	hasher_init(&f.first);
 	hasher_init(&f.second);
 	if (f.fd < 0 || pthread_create(&thread, NULL, writer, &f) != 0) {
