@@ -37,6 +37,7 @@
 /* So many attempts that fail in a row open the breaker, for so long. */
 #define BREAKER_FAILURES 5u
 #define BREAKER_OPEN_MS 2000u
+#define DOUBT_MS 60000u
 
 void
 cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,
@@ -155,9 +156,45 @@ enum verdict {
 	FINAL,   /* it won't */
 };
 
-static enum verdict
-judge(const struct cloud_call *call, const struct http_answer *a)
+static bool
+is_one_of(const char *code, const char *const *names, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(code, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The code of an answer to HEAD can't be seen. 403 may mean that the key was
+ * changed; or that it may not list, and then it is said of all that isn't
+ * there: others are asked for once in a while.
+ */
+static bool
+may_doubt(struct cloud *c)
+{
+	uint64_t now = cloud_now_ms(), last = atomic_load(&c->doubted_ms);
+
+	return (last == 0 || now - last >= DOUBT_MS) &&
+	       atomic_compare_exchange_strong(&c->doubted_ms, &last, now);
+}
+
+static enum verdict
+judge(struct cloud *c, const struct cloud_call *call,
+      const struct http_answer *a)
+{
+	static const char *const refused[] = {
+		" (ExpiredToken)",
+		" (InvalidAccessKeyId)",
+		" (InvalidToken)",
+		" (SignatureDoesNotMatch)",
+	};
+	static const char *const passing[] = {
+		" (OperationAborted)",
+		" (RequestTimeout)",
+		" (SlowDown)",
+	};
+	bool head = strcmp(call->method, "HEAD") == 0;
 	unsigned s = a->status;
 	char code[64];
 
@@ -166,11 +203,12 @@ judge(const struct cloud_call *call, const struct http_answer *a)
 	if (s == 404 || s == 412 || s == 416)
 		return ANSWERED;
 	error_code(a, code);
-	/* HEAD has no code; nothing else makes it a bad request. */
-	if (s == 401 || strcmp(code, " (ExpiredToken)") == 0 ||
-	    (s == 400 && strcmp(call->method, "HEAD") == 0))
+	/* Nothing else makes a HEAD a bad request. */
+	if (s == 401 || is_one_of(code, refused, ARRAY_LEN(refused)) ||
+	    (head && s == 400) || (head && s == 403 && may_doubt(c)))
 		return REFUSED;
-	if (s == 408 || s == 429 || s >= 500)
+	if (s == 408 || s == 429 || s >= 500 ||
+	    is_one_of(code, passing, ARRAY_LEN(passing)))
 		return UNWELL;
 	return FINAL;
 }
@@ -229,13 +267,17 @@ attempt(struct cloud *c, const struct cloud_call *call, struct http_answer *a,
 			err_wrap(e, "storage: %s: can't %s", c->name,
 				 call->what);
 	} else {
-		v = judge(call, a);
+		v = judge(c, call, a);
 		if (v != ANSWERED)
 			(void)cloud_unexpected(c, call, a, e);
 		if (v == UNWELL)
 			note_quiet(c, a);
 	}
-	breaker_note(c, v == ANSWERED || v == FINAL, e);
+	/* Who is forbidden something has an answer. */
+	breaker_note(c,
+		     v == ANSWERED || v == FINAL ||
+			     (v == REFUSED && a->status == 403),
+		     e);
 	return v;
 }
 

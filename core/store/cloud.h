@@ -75,6 +75,11 @@ struct cloud_ops {
 		    struct http_answer *a, struct err *e);
 	/* The credentials were refused: are there others to be had? */
 	bool (*renew)(struct cloud *c);
+	/*
+	 * Counts the credentials that there were, so that a URL is known to be
+	 * of others. May be NULL: URLs need none, or always the same.
+	 */
+	unsigned (*generation)(struct cloud *c);
 	/* Where a key is, over the wire. */
 	void (*path)(struct cloud *c, const char *key, struct buf *to);
 	/* The query by which a key's bytes are had; no name: none. */
@@ -106,6 +111,7 @@ struct cloud {
 	atomic_uint failures;
 	atomic_uint_least64_t open_until_ms;
 	atomic_uint_least64_t quiet_until_ms; /* it asked us to stay away */
+	atomic_uint_least64_t doubted_ms; /* when a 403 made us ask for keys */
 };
 
 void cloud_init(struct cloud *c, const struct cloud_ops *ops, const char *name,

@@ -197,6 +197,7 @@ find_in_container(struct credentials *cr, struct found *f, struct err *e)
 	struct http_request r = {
 		.method = "GET",
 		.url = cr->from.container_url,
+		.direct = true,
 		.headers = &header,
 	};
 
@@ -219,7 +220,11 @@ find_in_instance(struct credentials *cr, struct found *f, struct err *e)
 	struct http_header header = {"X-aws-ec2-metadata-token-ttl-seconds",
 				     "60"};
 	struct http_request r = {
-		.method = "PUT", .headers = &header, .n_headers = 1};
+		.method = "PUT",
+		.headers = &header,
+		.n_headers = 1,
+		.direct = true,
+	};
 	size_t n;
 
 	buf_printf(&url, "%s/latest/api/token", cr->from.instance_url);
@@ -235,7 +240,8 @@ find_in_instance(struct credentials *cr, struct found *f, struct err *e)
 	r = (struct http_request){.method = "GET",
 				  .url = url.p,
 				  .headers = &header,
-				  .n_headers = 1};
+				  .n_headers = 1,
+				  .direct = true};
 	if (call(cr, &r, &a, f, e) < 0)
 		return -1;
 	/* The names of roles, of which there is one. */
@@ -353,6 +359,12 @@ credentials_drop(struct credentials *cr)
 		return false;
 	lease_drop(cr->lease);
 	return true;
+}
+
+unsigned
+credentials_generation(struct credentials *cr)
+{
+	return lease_generation(cr->lease);
 }
 
 /* --- opening */

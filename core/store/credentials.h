@@ -37,6 +37,9 @@ MUST_CHECK int credentials_get(struct credentials *cr, struct sign_key **ret,
 /* There was none: until one can be asked for again. */
 void credentials_wait(struct credentials *cr);
 
+/* How many there were; changes when they do. */
+unsigned credentials_generation(struct credentials *cr);
+
 /* It was refused: get another one next time. False: there is no other. */
 bool credentials_drop(struct credentials *cr);
 

@@ -126,6 +126,7 @@ ask(struct gcs_token *t, struct http_answer *a, struct err *e)
 		.n_headers = 1,
 		.max_answer = TOKEN_MAX,
 		.timeout_ms = t->timeout_ms,
+		.direct = !t->key,
 	};
 
 	if (t->key) {

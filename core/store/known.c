@@ -25,6 +25,7 @@ struct entry {
 	uint64_t seen;
 	char *url; /* NULL: none */
 	uint64_t url_until;
+	unsigned url_generation;
 	void *bytes; /* of size; NULL: not kept */
 };
 
@@ -142,7 +143,7 @@ known_forget(struct known *k, const struct digest *d)
 
 void
 known_put_url(struct known *k, const struct digest *d, const char *url,
-	      uint64_t until)
+	      uint64_t until, unsigned generation)
 {
 	struct entry *x;
 
@@ -152,20 +153,22 @@ known_put_url(struct known *k, const struct digest *d, const char *url,
 		free(x->url);
 		x->url = xstrdup(url);
 		x->url_until = until;
+		x->url_generation = generation;
 	}
 	(void)pthread_mutex_unlock(&k->lock);
 }
 
 bool
 known_get_url(struct known *k, const struct digest *d, uint64_t now,
-	      struct buf *ret)
+	      unsigned generation, struct buf *ret)
 {
 	const struct entry *x;
 	bool good;
 
 	(void)pthread_mutex_lock(&k->lock);
 	x = *slot_of(k, d);
-	good = x && x->url && now < x->url_until;
+	good = x && x->url && now < x->url_until &&
+	       x->url_generation == generation;
 	if (good)
 		buf_adds(ret, x->url);
 	(void)pthread_mutex_unlock(&k->lock);

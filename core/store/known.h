@@ -26,11 +26,14 @@ bool known_get(struct known *k, const struct digest *d, uint64_t *ret_size,
 	       uint64_t *ret_seen);
 void known_forget(struct known *k, const struct digest *d);
 
-/* A URL until a time, for a blob that is known; it is copied. */
+/*
+ * A URL until a time, for a blob that is known; it is copied. One of another
+ * generation is none any more.
+ */
 void known_put_url(struct known *k, const struct digest *d, const char *url,
-		   uint64_t until);
+		   uint64_t until, unsigned generation);
 bool known_get_url(struct known *k, const struct digest *d, uint64_t now,
-		   struct buf *ret);
+		   unsigned generation, struct buf *ret);
 
 /* The bytes of a blob that is known, already checked. */
 void known_put_bytes(struct known *k, const struct digest *d, const void *p,

@@ -26,6 +26,7 @@ struct lease {
 	uint64_t ends_at;
 	uint64_t quiet_until;
 	unsigned failures; /* in a row */
+	unsigned generation;
 	struct err failure;
 };
 
@@ -102,6 +103,7 @@ renew(struct lease *l)
 	l->failures = 0;
 	forget(l);
 	l->value = a.value;
+	l->generation++;
 	early = a.life_s > 2 * RENEW_S ? RENEW_S * 1000 : a.life_s * 500;
 	l->ends_at = cloud_now_ms() + a.life_s * 1000;
 	l->renew_at = l->ends_at - early;
@@ -149,4 +151,15 @@ lease_drop(struct lease *l)
 	(void)pthread_mutex_lock(&l->lock);
 	forget(l);
 	(void)pthread_mutex_unlock(&l->lock);
+}
+
+unsigned
+lease_generation(struct lease *l)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&l->lock);
+	n = l->generation;
+	(void)pthread_mutex_unlock(&l->lock);
+	return n;
 }

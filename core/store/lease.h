@@ -51,4 +51,7 @@ void lease_wait(struct lease *l);
 /* It was refused: ask for another one next time. */
 void lease_drop(struct lease *l);
 
+/* How many values there were. */
+unsigned lease_generation(struct lease *l);
+
 #endif

@@ -295,17 +295,20 @@ static int
 make_url(struct store_cloud *s, const struct digest *d, struct buf *to,
 	 struct err *e)
 {
+	struct cloud *c = s->cloud;
+	/* Before: a URL of newer keys counts as one of older ones then. */
+	unsigned generation = c->ops->generation ? c->ops->generation(c) : 0;
 	uint64_t good_s = 0;
 	char key[KEY_CAP];
 
-	if (known_get_url(s->known, d, cloud_now_ms(), to))
+	if (known_get_url(s->known, d, cloud_now_ms(), generation, to))
 		return 0;
 	key_of(d, key);
-	if (s->cloud->ops->url(s->cloud, key, s->url_ttl_ms / 1000, to, &good_s,
-			       e) < 0)
+	if (c->ops->url(c, key, s->url_ttl_ms / 1000, to, &good_s, e) < 0)
 		return -1;
 	/* Half of its life is left for whoever gets it last. */
-	known_put_url(s->known, d, to->p, cloud_now_ms() + good_s * 500);
+	known_put_url(s->known, d, to->p, cloud_now_ms() + good_s * 500,
+		      generation);
 	return 0;
 }
 

@@ -140,6 +140,12 @@ s3_renew(struct cloud *c)
 	return credentials_drop(s3_of(c)->keys);
 }
 
+static unsigned
+s3_generation(struct cloud *c)
+{
+	return credentials_generation(s3_of(c)->keys);
+}
+
 static void
 s3_path(struct cloud *c, const char *key, struct buf *to)
 {
@@ -461,6 +467,7 @@ s3_free(struct cloud *c)
 static const struct cloud_ops s3_ops = {
 	.send = s3_send,
 	.renew = s3_renew,
+	.generation = s3_generation,
 	.path = s3_path,
 	.look_method = "HEAD",
 	.size = s3_size,

@@ -278,6 +278,8 @@ set_options(const struct http *h, CURL *c, struct call *call)
 	(void)curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
 	(void)curl_easy_setopt(c, CURLOPT_XFERINFODATA, call);
 	(void)curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	if (r->direct)
+		(void)curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
 	set_method(c, call);
 }
 

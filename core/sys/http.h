@@ -50,6 +50,7 @@ struct http_request {
 	uint64_t offset;
 	uint64_t size;
 
+	bool direct;       /* never through a proxy */
 	size_t max_answer; /* bytes of its body; more is an error */
 	bool to_fd;        /* the answer's body is written to out */
 	int out;

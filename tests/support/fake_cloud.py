@@ -167,7 +167,8 @@ class Handler(BaseHTTPRequestHandler):
             raise HangUp()
         if self.fault and self.fault.startswith("status:"):
             self.drop_body()
-            self.fail(int(self.fault[7:]), "Fault")
+            status, _, code = self.fault[7:].partition(":")
+            self.fail(int(status), code or "Fault")
             return
         self.serve()
 

@@ -372,6 +372,31 @@ test_passing(struct world *w, const struct call *call)
 	}
 }
 
+/* What S3 calls passing, by the code of an answer that otherwise is final. */
+static void
+test_passing_codes(struct world *w)
+{
+	static const char *const codes[] = {"400:RequestTimeout",
+					    "409:OperationAborted"};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		struct store *st = open_under_test(w, 5000);
+		struct err e = ERR_INIT;
+		struct digest d;
+		char json[96];
+
+		(void)snprintf(json, sizeof(json),
+			       "{\"action\":\"status:%s\","
+			       "\"method\":\"PUT\",\"count\":2}",
+			       codes[i]);
+		test_cloud_fault(&w->c, json);
+		ok(store_put(st, codes[i], strlen(codes[i]), &d, &e) == 0,
+		   "%s: %s is overcome %s", w->name, codes[i], e.msg);
+		heal(w);
+		store_free(st);
+	}
+}
+
 static bool
 fill(struct world *w)
 {
@@ -413,6 +438,8 @@ test_faults(struct world *w, enum test_cloud_kind kind)
 			test_fault(w, &calls[i], faults[k]);
 		test_passing(w, &calls[i]);
 	}
+	if (w->s3)
+		test_passing_codes(w);
 	free(w->bytes);
 	test_cloud_stop(&w->c);
 }

@@ -171,6 +171,70 @@ test_renewal(struct world *w, enum source s)
 	store_free(st);
 }
 
+/*
+ * Keys that were changed: whatever the refusal is called, once, the others are
+ * used at once, and no URL of the old ones is given out.
+ */
+static void
+test_refused(struct world *w, enum source s)
+{
+	static const struct {
+		const char *fault, *method;
+	} refusals[] = {
+		{"status:403:InvalidAccessKeyId", "PUT"},
+		{"status:403:InvalidToken", "PUT"},
+		{"status:403:SignatureDoesNotMatch", "PUT"},
+		{"status:403", "HEAD"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		struct store *st = reopen(w);
+		struct store_location old, at;
+		struct err e = ERR_INIT;
+		struct digest d, put;
+		char json[128];
+		bool good;
+
+		good = store_put(st, "first", 5, &d, &e) == 0 &&
+		       store_locate(st, &d, &old, &e) == 0;
+		/* A URL says when it was signed. */
+		(void)usleep(1100000);
+		(void)snprintf(json, sizeof(json),
+			       "{\"action\":\"%s\",\"method\":\"%s\","
+			       "\"count\":1}",
+			       refusals[i].fault, refusals[i].method);
+		test_cloud_fault(&w->c, json);
+		good = good && store_put(st, json, strlen(json), &put, &e) == 0;
+		ok(good, "%s: %s %s: other keys are used %s", sources[s].name,
+		   refusals[i].method, refusals[i].fault, e.msg);
+		ok(good && store_locate(st, &d, &at, &e) == 0 &&
+			   strcmp(at.at, old.at) != 0,
+		   "  for URLs too %s", e.msg);
+		test_cloud_heal(&w->c);
+		store_free(st);
+	}
+}
+
+/* Who gives keys is not beyond a proxy, whatever is beyond it. */
+static void
+test_no_proxy(struct world *w, enum source s)
+{
+	struct store *st;
+	struct err e = ERR_INIT;
+	struct digest none;
+	bool found, asked;
+
+	digest_of("none", 4, &none);
+	st = reopen(w);
+	(void)setenv("http_proxy", "http://127.0.0.1:1", 1);
+	asked = store_has(st, &none, &found, NULL, &e) < 0 &&
+		!strstr(e.msg, "get keys");
+	(void)unsetenv("http_proxy");
+	ok(asked, "%s: a proxy is for the storage alone: %s", sources[s].name,
+	   e.msg);
+	store_free(st);
+}
+
 static void
 test_failure(struct world *w, enum source s)
 {
@@ -265,6 +329,10 @@ main(void)
 	for (enum source s = FILE_KEYS; s <= INSTANCE; s++) {
 		choose(&w, s);
 		test_source(&w, s);
+		if (s == FILE_KEYS)
+			test_refused(&w, s);
+		if (s == CONTAINER || s == INSTANCE)
+			test_no_proxy(&w, s);
 		if (!sources[s].path)
 			continue;
 		test_failure(&w, s);
