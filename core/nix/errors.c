@@ -27,7 +27,8 @@ void
 nix_own_words(struct buf *to, const struct buf *error)
 {
 	static const char *const quotes[] = {"log lines:", "Last log",
-					     "For full logs", "last log"};
+					     "For full logs", "last log",
+					     NIX_BODY};
 	size_t n = error->len;
 
 	for (size_t i = 0; i < ARRAY_LEN(quotes); i++) {
@@ -67,11 +68,21 @@ nix_headline(struct buf *to, const char *text)
 }
 
 void
+nix_clean_log(const struct nix_run *r, const char *text, struct buf *to)
+{
+	AUTO(buf) struct buf own = BUF_INIT;
+	const char *body = strstr(text, NIX_BODY);
+
+	buf_add(&own, text, body ? (size_t)(body - text) : strlen(text));
+	nix_text_scrub(to, own.p, nix_store_named(r));
+}
+
+void
 nix_set_detail(const struct nix_run *r, const char *text, struct err *e)
 {
 	AUTO(buf) struct buf clean = BUF_INIT;
 
-	nix_text_scrub(&clean, text, nix_store_named(r));
+	nix_clean_log(r, text, &clean);
 	err_set_detail(e, clean.p, clean.len);
 }
 

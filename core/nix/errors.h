@@ -61,7 +61,12 @@ void nix_own_words(struct buf *to, const struct buf *error);
 void nix_words(struct buf *to, const struct nix_report *rep);
 /* The first line that says something, cut to what a message can hold. */
 void nix_headline(struct buf *to, const char *text);
-/* The text without paths of this machine. */
+/*
+ * The text without paths of this machine, secrets in addresses, and what some
+ * host answered.
+ */
+void nix_clean_log(const struct nix_run *r, const char *text, struct buf *to);
+/* That as the detail. */
 void nix_set_detail(const struct nix_run *r, const char *text, struct err *e);
 const char *nix_store_named(const struct nix_run *r);
 /* -1 when a rule that holds for any command was met, else 0. */

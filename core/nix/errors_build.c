@@ -139,6 +139,7 @@ fail_build(const struct nix_run *r, const struct build_rule *rule,
 	   const char *words, struct err *e)
 {
 	AUTO(buf) struct buf name = BUF_INIT, drv = BUF_INIT, how = BUF_INIT;
+	AUTO(buf) struct buf clean = BUF_INIT;
 	const char *at = strstr(words, rule->needle);
 	const struct buf *log;
 	struct str s;
@@ -153,6 +154,8 @@ fail_build(const struct nix_run *r, const struct build_rule *rule,
 	log = nix_report_log(r->report, drv.len > 0 ? drv.p : NULL);
 	if (rule->how == TEXT_FAILED && strstr(log->p, NIX_DISK_FULL))
 		return fail_disk_full(name.p, log, e);
+	/* Without a sandbox a builder sees and says what is on this machine. */
+	nix_clean_log(r, log->p, &clean);
 	switch (rule->how) {
 	case TEXT_TIMEOUT:
 		buf_add(&how, at, strcspn(at, "\n'\""));
@@ -166,7 +169,7 @@ fail_build(const struct nix_run *r, const struct build_rule *rule,
 			buf_adds(&how, "");
 		else
 			buf_adds(&how, "an error");
-		if (last_line(log, &s))
+		if (last_line(&clean, &s))
 			err_set(e, rule->kind,
 				"building %s failed with %s; its log ends: "
 				"%.*s",
@@ -183,7 +186,7 @@ fail_build(const struct nix_run *r, const struct build_rule *rule,
 	if (rule->how == TEXT_PLAIN)
 		nix_set_detail(r, words, e);
 	else
-		err_set_detail(e, log->p, log->len);
+		err_set_detail(e, clean.p, clean.len);
 	return -1;
 }
 
@@ -264,7 +267,7 @@ nix_fail_realise(const struct nix_run *r, struct err *e)
 			"building took longer than %llu s, the limit here for "
 			"one image",
 			(unsigned long long)(r->timeout_ms / 1000));
-		err_set_detail(e, r->report->tail.p, r->report->tail.len);
+		nix_set_detail(r, r->report->tail.p, e);
 		return -1;
 	}
 	if (nix_fail_anywhere(r, words.p, e) < 0)

@@ -187,7 +187,7 @@ void nix_text_clean(struct buf *to, const char *s, size_t n);
 /*
  * The same text with absolute paths cut to their last component, unless they
  * are in the store or the same everywhere; and with addresses without the
- * names and passwords that are in them.
+ * names and passwords that are in them, nor what follows a question mark.
  */
 void nix_text_scrub(struct buf *to, const char *s, const char *store_dir);
 /* "/nix/store/HASH-git-2.39.drv" gives "git-2.39"; anything else itself. */

@@ -298,6 +298,14 @@ take_start(struct nix_report *rep, const struct json *v, uint64_t type)
 }
 
 static void
+clean_message(struct buf *to, const char *text)
+{
+	const char *body = strstr(text, NIX_BODY);
+
+	nix_text_clean(to, text, body ? (size_t)(body - text) : strlen(text));
+}
+
+static void
 take_message(struct nix_report *rep, const struct json *v)
 {
 	AUTO(buf) struct buf text = BUF_INIT, raw = BUF_INIT;
@@ -308,11 +316,11 @@ take_message(struct nix_report *rep, const struct json *v)
 	if (!msg)
 		return;
 	(void)json_get_u64(v, "level", &level);
-	nix_text_clean(&text, msg, strlen(msg));
+	clean_message(&text, msg);
 	if (take_mark(rep, text.p))
 		return;
 	if (level == 0 && raw_msg) {
-		nix_text_clean(&raw, raw_msg, strlen(raw_msg));
+		clean_message(&raw, raw_msg);
 		add_error(rep, raw.p, raw.len);
 	} else if (level == 0 && str_has_prefix(text.p, "error: ")) {
 		add_error(rep, text.p + 7, text.len - 7);

@@ -24,6 +24,9 @@ struct nix_watch;
 #define NIX_MARK_SET (-1)  /* the package set itself; then 0, 1, ... */
 #define NIX_MARK_DONE INT64_MAX
 
+/* Behind it Nix quotes what a host answers, which is nobody else's matter. */
+#define NIX_BODY "response body:"
+
 #define NIX_ERRORS_MAX 16u
 #define NIX_BUILDS_MAX 64u
 

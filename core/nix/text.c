@@ -68,12 +68,20 @@ is_everywhere(const char *p)
 	return false;
 }
 
-/* "//user:password@host/...", n bytes of it. */
+/*
+ * "//user:password@host/...?token=...", n bytes of it. What is behind a
+ * question mark may be a secret too; a sentence may end with one.
+ */
 static void
 add_url(struct buf *to, const char *p, size_t n)
 {
 	size_t authority = 2 + strcspn(p + 2, "/?# \n\t'\"");
 	const char *at = memrchr(p, '@', authority < n ? authority : n);
+	const char *query = memchr(p, '?', n);
+	bool cut = query && query + 1 < p + n;
+
+	if (cut)
+		n = (size_t)(query - p);
 
 	if (at) {
 		buf_adds(to, "//");
@@ -81,6 +89,8 @@ add_url(struct buf *to, const char *p, size_t n)
 		p = at + 1;
 	}
 	buf_add(to, p, n);
+	if (cut)
+		buf_adds(to, "?...");
 }
 
 void

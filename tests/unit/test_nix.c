@@ -246,6 +246,11 @@ static const char policy_text[] =
 	"    pkgs = final; stdenv = script \"stdenv\" // { cc = final.jq; }; "
 	"};\n"
 	"  deep = final.tool;\n"
+	"  tells = prev.stdenv.mkDerivation { name = \"tells\";\n"
+	"    PATH = \"${prev.stdenv.tools}/bin\"; args = [ \"-euc\" ''\n"
+	"      echo /srv/secret/one\n"
+	"      echo see /srv/secret/x and https://u:p@h/y?token=S3\n"
+	"      exit 1'' ]; };\n"
 	"  lies = builtins.mapAttrs (name: text: throw text) {\n"
 	"    broken = \"the package was removed: it is marked as broken and\"\n"
 	"      + \" not supported on anything. Use hello\";\n"
@@ -319,6 +324,9 @@ test_lies(void)
 		{"lies.full", ERR_BUILD, "evaluated: where No space", NULL},
 		{"lies.daemon", ERR_BUILD, "evaluated: now cannot", NULL},
 	};
+	static const struct failure tells = {
+		"tells", ERR_BUILD, "its log ends: see x and https://h/y?...",
+		"one\nsee x and https://h/y?...\n"};
 	static const struct failure bomb = {
 		"bomb", ERR_DENIED, "needs more than 64 MiB of memory", NULL};
 	struct nix_options o = nix_set_options();
@@ -332,8 +340,10 @@ test_lies(void)
 	n = open_with(&o);
 	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
 		test_failure(n, &cases[i]);
-	if (n)
+	if (n) {
+		test_failure(n, &tells);
 		test_failure(n, &bomb);
+	}
 	nix_free(n);
 	/* A string of its size, while it is made, is not on Nix's heap. */
 	(void)getrusage(RUSAGE_CHILDREN, &used);

@@ -55,8 +55,13 @@ test_scrub(void)
 		{"at the end", "see /", "see /"},
 		{"what is the same everywhere", "/bin/sh /build/a.c /etc/x",
 		 "/bin/sh /build/a.c x"},
-		{"no passwords", "from https://me:pw@host:8/a@b?c=d",
-		 "from https://host:8/a@b?c=d"},
+		{"no passwords", "from https://me:pw@host:8/a@b",
+		 "from https://host:8/a@b"},
+		{"no queries", "get 'https://h/x.gz?private_token=S3&b=/c': no",
+		 "get 'https://h/x.gz?...': no"},
+		{"of no host", "https://u:p@h?t=S3 git+https://h/?S3",
+		 "https://h?... git+https://h/?..."},
+		{"a question", "at https://h/x? yes", "at https://h/x? yes"},
 		{"nor tokens", "'git+https://token@host'",
 		 "'git+https://host'"},
 		{"an @ is not always one", "https://host/x@y",
@@ -286,6 +291,13 @@ test_report(void)
 
 	say(rep, "@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"long\","
 		 "\"raw_msg\":\"\\u001b[35;1mshort\\u001b[0m\"}");
+	say(rep, "@nix {\"action\":\"msg\",\"level\":0,\"msg\":\"a\\nresponse "
+		 "body:\\nSECRET\",\"raw_msg\":\"a\\nresponse "
+		 "body:\\nSECRET\"}");
+	is_str(rep->errors[1].p, "a\n", "not what a host answered");
+	ok(!strstr(h.text.p, "SECRET"), "to nobody");
+	rep->n_errors--;
+	buf_clear(&rep->errors[1]);
 	say(rep, "@nix not json");
 	say(rep, "@nix [1]");
 	say(rep, "error: plain");
