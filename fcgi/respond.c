@@ -36,7 +36,8 @@ static const struct {
  * The one table. Codes are the specification's, but for UNAVAILABLE, which
  * registries use for 5xx. What was not built is 422 and not 5xx, of which
  * Docker and podman show no cause. A text here is what clients see instead
- * of the error's own; NULL: they see that one.
+ * of the error's own, unless it says what they are told; NULL: they see that
+ * one.
  */
 static const struct {
 	unsigned status;
@@ -230,6 +231,8 @@ response_fault(struct response *r, enum fault f, const struct err *e)
 	response_start(r, faults[f].status);
 	if (!own)
 		text = e ? e->msg : r->reason;
+	else if (e && e->told && fault_is_ours(f))
+		text = e->told;
 	json_out_init(&o, &r->body);
 	json_object(&o);
 	json_key(&o, "errors");

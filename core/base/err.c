@@ -45,6 +45,7 @@ err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 	e->kind = kind;
 	e->errnum = 0;
 	e->detail[0] = '\0';
+	e->told = NULL;
 	va_start(ap, fmt);
 	set_text(e, fmt, ap);
 	va_end(ap);
@@ -63,6 +64,7 @@ err_set_errno(struct err *e, enum err_kind kind, int errnum, const char *fmt,
 	e->kind = kind;
 	e->errnum = errnum;
 	e->detail[0] = '\0';
+	e->told = NULL;
 	va_start(ap, fmt);
 	set_text(e, fmt, ap);
 	va_end(ap);
@@ -139,8 +141,16 @@ err_is_full(const struct err *e)
 }
 
 void
+err_set_told(struct err *e, const char *literal)
+{
+	assert(e->kind >= ERR_UPSTREAM);
+	e->told = literal;
+}
+
+void
 err_clear(struct err *e)
 {
+	e->told = NULL;
 	e->kind = ERR_NONE;
 	e->errnum = 0;
 	e->msg[0] = '\0';

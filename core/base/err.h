@@ -8,7 +8,8 @@
  *
  * An error is returned or logged, never both. The text is one line of UTF-8,
  * meant for a person; it holds no path, token or stack unless the kind is
- * ERR_UPSTREAM or one below it, whose text clients never see.
+ * ERR_UPSTREAM or one below it, whose text clients never see: they get a
+ * general one, or the one that was set with err_set_told.
  */
 #include <stdbool.h>
 
@@ -36,6 +37,7 @@ struct err {
 	int errnum;            /* what err_set_errno was given; 0: no such */
 	char msg[ERR_MSG_MAX]; /* one line */
 	char detail[ERR_DETAIL_MAX]; /* more lines (a log's end), or empty */
+	const char *told;            /* a literal, or NULL */
 };
 
 #define ERR_INIT                                          \
@@ -72,6 +74,12 @@ void err_set_detail(struct err *e, const char *text, size_t n);
 
 /* Did it fail for want of room on a disk? */
 bool err_is_full(const struct err *e);
+
+/*
+ * What clients are told of an error that is the operator's: a literal that
+ * names nothing of this machine.
+ */
+void err_set_told(struct err *e, const char *literal);
 
 /* Forget the error, so that the struct can be used again. */
 void err_clear(struct err *e);

@@ -2,6 +2,7 @@
 #include "core/nix/errors.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,31 +96,36 @@ nix_match(const struct nix_rule *rules, size_t n, const char *text)
 	return NULL;
 }
 
+#define TOLD_DAEMON "the Nix daemon of this registry does not answer"
+#define TOLD_BUILDERS "Nix can't build anything on this registry"
+
+static const char store_full[] = "the disk with the Nix store is full";
+
 static const struct nix_rule anywhere[] = {
 	{"cannot connect to daemon", ERR_UPSTREAM,
-	 "the Nix daemon does not answer"},
+	 "the Nix daemon does not answer", TOLD_DAEMON},
 	{"cannot connect to socket", ERR_UPSTREAM,
-	 "the Nix daemon does not answer"},
-	{"Nix daemon disconnected", ERR_UPSTREAM, "the Nix daemon went away"},
-	{"unexpected end-of-file", ERR_UPSTREAM, "the Nix daemon went away"},
+	 "the Nix daemon does not answer", TOLD_DAEMON},
+	{"Nix daemon disconnected", ERR_UPSTREAM, "the Nix daemon went away",
+	 TOLD_DAEMON},
+	{"unexpected end-of-file", ERR_UPSTREAM, "the Nix daemon went away",
+	 TOLD_DAEMON},
 	{"cannot open connection to remote store", ERR_UPSTREAM,
-	 "the Nix daemon does not answer"},
-	{NIX_DISK_FULL, ERR_SYSTEM, "the disk with the Nix store is full"},
-	{"database or disk is full", ERR_SYSTEM,
-	 "the disk with the Nix store is full"},
-	/* SQLite's, where it can't make the file of its lock, or a larger one.
-	 */
+	 "the Nix daemon does not answer", TOLD_DAEMON},
+	{NIX_DISK_FULL, ERR_SYSTEM, store_full, NULL},
+	{"database or disk is full", ERR_SYSTEM, store_full, NULL},
+	/* SQLite's, where it can't make a file for its lock, or a larger. */
 	{"disk I/O error", ERR_SYSTEM,
-	 "the disk with the Nix store is full or fails"},
-	{"Disk quota exceeded", ERR_SYSTEM,
-	 "the disk with the Nix store is full"},
+	 "the disk with the Nix store is full or fails",
+	 "the disk of this registry is full or fails"},
+	{"Disk quota exceeded", ERR_SYSTEM, store_full, NULL},
 	{"does not support the kernel namespaces", ERR_UPSTREAM,
-	 "Nix's sandbox does not work on this machine"},
-	{"unable to fork", ERR_SYSTEM, "Nix can't start a process"},
+	 "Nix's sandbox does not work on this machine", TOLD_BUILDERS},
+	{"unable to fork", ERR_SYSTEM, "Nix can't start a process", NULL},
 	{"unable to start build process", ERR_UPSTREAM,
-	 "Nix can't start a builder"},
+	 "Nix can't start a builder", TOLD_BUILDERS},
 	{"specified in 'build-users-group' does not exist", ERR_UPSTREAM,
-	 "Nix has no users to build as"},
+	 "Nix has no users to build as", TOLD_BUILDERS},
 };
 
 static int
@@ -132,6 +138,9 @@ fail_by_rule(const struct nix_run *r, const struct nix_rule *rule,
 		return 0;
 	nix_headline(&line, strstr(words, rule->needle));
 	err_set(e, rule->kind, "%s: Nix says: %s", rule->text, line.p);
+	err_set_told(e, rule->told);
+	if (rule->text == store_full)
+		e->errnum = ENOSPC;
 	err_set_detail(e, r->report->tail.p, r->report->tail.len);
 	return -1;
 }
@@ -223,18 +232,22 @@ nix_was_collected(const struct nix_run *r)
 
 static const struct nix_rule refusals[] = {
 	{"unfree license", ERR_DENIED,
-	 "this registry does not serve unfree packages"},
+	 "this registry does not serve unfree packages", NULL},
 	{"blocklisted license", ERR_DENIED,
-	 "this registry does not serve packages with this license"},
-	{"is marked as broken", ERR_DENIED, "broken packages are not served"},
+	 "this registry does not serve packages with this license", NULL},
+	{"is marked as broken", ERR_DENIED, "broken packages are not served",
+	 NULL},
 	{"is marked as insecure", ERR_DENIED,
-	 "this registry does not serve packages with known vulnerabilities"},
+	 "this registry does not serve packages with known vulnerabilities",
+	 NULL},
 	{"known vulnerabilities", ERR_DENIED,
-	 "this registry does not serve packages with known vulnerabilities"},
-	{"is not available on the requested hostPlatform", ERR_DENIED, NULL},
-	{"is not supported on", ERR_DENIED, NULL},
+	 "this registry does not serve packages with known vulnerabilities",
+	 NULL},
+	{"is not available on the requested hostPlatform", ERR_DENIED, NULL,
+	 NULL},
+	{"is not supported on", ERR_DENIED, NULL, NULL},
 	{"not built from source", ERR_DENIED,
-	 "this registry serves only what is built from source"},
+	 "this registry serves only what is built from source", NULL},
 };
 
 /* What is between two marks after the start; false when they aren't there. */
@@ -312,22 +325,26 @@ fail_refused(const struct nix_run *r, const char *attribute,
 }
 
 static const struct nix_rule eval_rules[] = {
-	{"stack overflow", ERR_BUILD, "its definition recurses too deeply"},
+	{"stack overflow", ERR_BUILD, "its definition recurses too deeply",
+	 NULL},
 	{"max-call-depth exceeded", ERR_BUILD,
-	 "its definition recurses too deeply"},
+	 "its definition recurses too deeply", NULL},
 	{"infinite recursion encountered", ERR_BUILD,
-	 "its definition depends on itself (infinite recursion)"},
+	 "its definition depends on itself (infinite recursion)", NULL},
 	{"allow-import-from-derivation", ERR_DENIED,
 	 "it can only be evaluated by building something first (import from "
-	 "derivation), which is not allowed here"},
+	 "derivation), which is not allowed here",
+	 NULL},
 	{"in restricted mode", ERR_DENIED,
 	 "its definition reads a file or an address outside of the package "
-	 "set, which is not allowed here"},
+	 "set, which is not allowed here",
+	 NULL},
 	{"in pure eval", ERR_DENIED,
 	 "its definition reads a file or an address outside of the package "
-	 "set, which is not allowed here"},
+	 "set, which is not allowed here",
+	 NULL},
 	{"operation is not allowed in", ERR_DENIED,
-	 "its definition does what is not allowed here"},
+	 "its definition does what is not allowed here", NULL},
 };
 
 /* Its definition fetches something that isn't here. */
@@ -356,9 +373,11 @@ fail_download(const struct nix_run *r, const char *what, const char *words,
 		return -1;
 	}
 	nix_headline(&line, at);
-	return err_set(e, ERR_UPSTREAM,
-		       "%s: its definition needs a download, which fails: %s",
-		       what, line.p);
+	err_set(e, ERR_UPSTREAM,
+		"%s: its definition needs a download, which fails: %s", what,
+		line.p);
+	err_set_told(e, "what the package set downloads can't be had now");
+	return -1;
 }
 
 /*

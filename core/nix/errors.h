@@ -45,7 +45,11 @@ struct nix_rule {
 	const char *needle;
 	enum err_kind kind;
 	const char *text;
+	const char *told; /* to clients, of ERR_UPSTREAM and ERR_SYSTEM */
 };
+
+#define TOLD_CACHE \
+	"no binary cache that this registry gets packages from answers"
 
 #define NIX_DISK_FULL "No space left on device"
 

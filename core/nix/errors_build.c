@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why a build failed. */
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,7 @@ static int
 fail_disk_full(const char *name, const struct buf *log, struct err *e)
 {
 	err_set(e, ERR_SYSTEM, "the disk got full while %s was built", name);
+	e->errnum = ENOSPC;
 	err_set_detail(e, log->p, log->len);
 	return -1;
 }
@@ -210,14 +212,19 @@ fail_builder(const struct nix_run *r, struct err *e)
 	return 0;
 }
 
+#define TOLD_SIGNATURE \
+	"this registry does not accept the signatures of its binary cache"
+
 static const struct nix_rule cache_rules[] = {
 	{"is not signed by any of the keys", ERR_UPSTREAM,
-	 "a binary cache's signatures are not accepted (trusted-public-keys)"},
+	 "a binary cache's signatures are not accepted (trusted-public-keys)",
+	 TOLD_SIGNATURE},
 	{"lacks a signature by a trusted key", ERR_UPSTREAM,
-	 "a binary cache's signatures are not accepted (trusted-public-keys)"},
+	 "a binary cache's signatures are not accepted (trusted-public-keys)",
+	 TOLD_SIGNATURE},
 	{"usually happens due to networking issues", ERR_UPSTREAM,
-	 "a binary cache can't be reached"},
-	{"unable to download", ERR_UPSTREAM, "a download failed"},
+	 "a binary cache can't be reached", TOLD_CACHE},
+	{"unable to download", ERR_UPSTREAM, "a download failed", TOLD_CACHE},
 };
 
 static bool
@@ -241,6 +248,7 @@ fail_needs_building(const struct nix_run *r, const char *words, struct err *e)
 			"a binary cache can't be reached, and nothing is built "
 			"here: %s",
 			line.p);
+		err_set_told(e, TOLD_CACHE);
 		return -1;
 	}
 	if (find_drv(words, nix_store_named(r), &s) ||
@@ -282,6 +290,7 @@ nix_fail_realise(const struct nix_run *r, struct err *e)
 
 		nix_headline(&line, strstr(words.p, rule->needle));
 		err_set(e, rule->kind, "%s: %s", rule->text, line.p);
+		err_set_told(e, rule->told);
 		err_set_detail(e, r->report->tail.p, r->report->tail.len);
 		return -1;
 	}

@@ -41,6 +41,13 @@ matches(const char *attribute, const char *const *patterns, size_t n,
 	return false;
 }
 
+static bool
+is_in_every_image(const char *attribute)
+{
+	return strcmp(attribute, "cacert") == 0 ||
+	       strcmp(attribute, "iana-etc") == 0;
+}
+
 int
 nix_fail_policy(const char *name, struct err *e)
 {
@@ -52,8 +59,7 @@ int
 nix_check_policy(const struct nix *n, const char *attribute, size_t below,
 		 struct err *e)
 {
-	bool base = strcmp(attribute, "cacert") == 0 ||
-		    strcmp(attribute, "iana-etc") == 0;
+	bool base = is_in_every_image(attribute);
 
 	if (matches(attribute, n->o.deny, n->o.n_deny, 0) ||
 	    (n->o.n_allow > 0 && !base &&
@@ -116,6 +122,25 @@ nix_fail_missing(const char *name, const char *asked, const char *prefix,
 	return err_set(e, ERR_NOT_FOUND, "there is no package %s", name);
 }
 
+/* Nobody asked for what is in every image. */
+static int
+fail_unknown(struct eval *v, const char *name, const char *asked, struct err *e)
+{
+	size_t n;
+	const char *const *names = nix_index_names(v->index, &n);
+
+	if (n == 0)
+		return err_set(e, ERR_NOT_FOUND,
+			       "the package set has nothing for %s",
+			       v->request->system);
+	if (is_in_every_image(name))
+		return err_set(e, ERR_NOT_FOUND,
+			       "the package set has no %s, which every image "
+			       "needs",
+			       name);
+	return nix_fail_missing(name, asked, "", names, n, e);
+}
+
 int
 nix_spell_names(struct eval *v, bool *ret_changed, struct err *e)
 {
@@ -124,17 +149,13 @@ nix_spell_names(struct eval *v, bool *ret_changed, struct err *e)
 		const char *name = v->request->packages[i];
 		const char *spellings[SPELLINGS_MAX];
 		const char *asked = v->paths[i][0];
-		size_t n, n_names;
-		const char *const *names;
+		size_t n;
 
 		n = nix_index_spell(v->index, asked, spellings, SPELLINGS_MAX);
 		if (n > 1)
 			return nix_fail_ambiguous(name, "", spellings, n, e);
-		if (n == 0) {
-			names = nix_index_names(v->index, &n_names);
-			return nix_fail_missing(name, asked, "", names, n_names,
-						e);
-		}
+		if (n == 0)
+			return fail_unknown(v, name, asked, e);
 		if (strcmp(spellings[0], asked) == 0)
 			continue;
 		v->paths[i][0] = arena_strdup(v->arena, spellings[0]);

@@ -82,9 +82,10 @@ nix_run_start(struct nix_run *r, struct err *e)
 		if (e->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(e);
-		return err_set(e, ERR_UPSTREAM,
-			       "Nix is missing: there is no %s in PATH",
-			       r->args.v[0]);
+		err_set(e, ERR_UPSTREAM,
+			"Nix is missing: there is no %s in PATH", r->args.v[0]);
+		err_set_told(e, "Nix is missing on this registry");
+		return -1;
 	}
 	r->output = res.output;
 	r->exit_code = res.exit_code;

@@ -32,8 +32,6 @@ fails() { # NAME STATUS CODE PATTERN [PATTERN-OF-THE-LOG]
 	! grep -q "$tmp\|$top" "$tmp/body" "$tmp/headers"
 	ok $? "  with no path of this machine"
 }
-# What is the operator's matter is told to the operator.
-operators="can't reach what it needs; its operator finds the cause in the log"
 
 fails gti 404 MANIFEST_UNKNOWN 'no package gti; did you mean git\?'
 fails xorg 404 MANIFEST_UNKNOWN 'not a package but a set.*xorg\.libX11'
@@ -74,7 +72,8 @@ registry_stop
 printf 'substituters = http://127.0.0.1:1\n' > "$tmp/conf/nix.conf"
 export FIRN_SUBSTITUTES_ONLY=1
 registry_start || { ok 1 "the registry starts"; finish; }
-fails failing 503 UNAVAILABLE "$operators" "a binary cache can't be reached"
+fails failing 503 UNAVAILABLE 'no binary cache that this registry gets packages from' \
+	"a binary cache can't be reached"
 registry_stop
 unset FIRN_SUBSTITUTES_ONLY
 printf 'substituters =\n' > "$tmp/conf/nix.conf"
@@ -91,7 +90,8 @@ done
 with_nix=$PATH
 PATH=$tmp/bin READY=healthz registry_start ||
 	{ ok 1 "the registry starts without Nix"; finish; }
-fails tree 503 UNAVAILABLE "$operators" 'Nix is missing: there is no nix-instantiate'
+fails tree 503 UNAVAILABLE 'Nix is missing on this registry' \
+	'Nix is missing: there is no nix-instantiate'
 is "$(http "$url/readyz")" 503 "it is not ready"
 is "$(http "$url/v2/hello/manifests/latest")" 200 "what was built is served"
 registry_stop
@@ -123,7 +123,8 @@ wait "$daemon" 2>/dev/null
 sleep 5 # as long as a good answer of Nix's is kept
 is "$(curl -sS -o "$tmp/body" -w '%{http_code}' "$url/readyz")" 503 \
 	"without its daemon it is not ready"
-fails jq 503 UNAVAILABLE "$operators" 'the Nix daemon does not answer'
+fails jq 503 UNAVAILABLE 'the Nix daemon of this registry does not answer' \
+	'the Nix daemon does not answer'
 is "$(http "$url/v2/hello/manifests/latest")" 200 \
 	"what was built before is still served"
 finish

@@ -105,16 +105,17 @@ is "$(find "$roots" -mindepth 1 -maxdepth 1 | wc -l)" 1 \
 	"after a kill only the roots of the one that runs are there"
 is "$(http "$url/v2/hello/manifests/latest")" 200 "and it serves"
 
-# A full disk: the client's 500 says that it is the operator's matter.
+# A full disk: the client is told so. Of SQLite's disk I/O errors Nix does not
+# say which they are: then it is "full or fails", with a 500.
 full() { # IMAGE PATTERN-OF-THE-LOG NAME
 	local reason
-	is "$(http --max-time 120 "$url/v2/$1/manifests/latest") $(jq -r \
-		'.errors[0].code' "$tmp/body")" "500 UNAVAILABLE" "$3"
+	like "$(http --max-time 120 "$url/v2/$1/manifests/latest") $(jq -r \
+		'.errors[0].code' "$tmp/body")" '^50[03] UNAVAILABLE$' "$3"
 	reason=$(tr -d '\r' < "$tmp/headers" |
 		awk '/^HTTP/ { r = $0 } END { print r }')
 	like "$(jq -r '.errors[0].message' "$tmp/body")" \
-		'the registry failed; its operator finds the cause' "  says so"
-	like "$reason" 'its operator finds the cause' "  in the reason phrase too"
+		'disk( of this registry)? is full' "  says so"
+	like "$reason" 'disk( of this registry)? is full' "  in the reason phrase too"
 	like "$(jq -r --arg image "$1" \
 		'select(.event == "build.failed" and .image == $image) | .error' \
 		"$VAR/firn.log" | tail -n 1)" "$2" "  and the log has the cause"

@@ -197,6 +197,9 @@ cat > "$tmp/set/flake.nix" <<-'END'
 	  };
 	}
 END
+mkdir "$tmp/set/bare"
+echo '{ outputs = { self }: { legacyPackages.x86_64-linux.hello = "hello"; }; }' \
+	> "$tmp/set/bare/flake.nix"
 git_set add -A -f
 git_set commit -qm flake
 for ((i = 0; i < 50; i++)); do
@@ -219,6 +222,15 @@ done
 is "$(grep stable "$tmp/http.log")" "" "  the server was not asked"
 http "$url/v2/built/manifests/latest" > /dev/null
 is "$(cat "$tmp/ssh.log" 2>/dev/null)" "" "no other machine is asked to build"
+is "$(http "$url/v2/arm64/hello/manifests/latest")" 404 "a flake without arm64"
+like "$(cat "$tmp/body")" 'the package set has nothing for aarch64-linux' \
+	"  is told so"
+registry_stop
+FIRN_PLATFORMS=linux/amd64 FIRN_PKGS_FLAKE="git+file://$tmp/set?dir=bare" \
+	registry_start || { ok 1 "a flake"; finish; }
+is "$(http "$url/v2/hello/manifests/latest")" 404 "a set of one package"
+like "$(cat "$tmp/body")" 'has no cacert, which every image needs' \
+	"  is told what is wrong with it"
 registry_stop
 kill "$server"
 cp "$tmp/nix.conf" "$tmp/conf/nix.conf"

@@ -324,6 +324,9 @@ test_lies(void)
 		{"lies.full", ERR_BUILD, "evaluated: where No space", NULL},
 		{"lies.daemon", ERR_BUILD, "evaluated: now cannot", NULL},
 	};
+	static const struct failure fetches = {
+		"fetchesurl", ERR_UPSTREAM, "a download, which fails: unable",
+		NULL};
 	static const struct failure tells = {
 		"tells", ERR_BUILD, "its log ends: see x and https://h/y?...",
 		"one\nsee x and https://h/y?...\n"};
@@ -340,7 +343,11 @@ test_lies(void)
 	n = open_with(&o);
 	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
 		test_failure(n, &cases[i]);
+	nix_free(n);
+	o.allowed_uris = "http://127.0.0.1:1/";
+	n = open_with(&o);
 	if (n) {
+		test_failure(n, &fetches);
 		test_failure(n, &tells);
 		test_failure(n, &bomb);
 	}

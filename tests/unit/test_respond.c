@@ -100,6 +100,31 @@ test_kinds(void)
 	}
 }
 
+/* Of what is the operator's, a sentence of ours. */
+static void
+test_told(void)
+{
+	AUTO(response) struct response r;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	response_init(&r);
+	err_set(&e, ERR_UPSTREAM, "/secret/socket is gone");
+	err_set_detail(&e, "secret too", 10);
+	err_set_told(&e, "a daemon is gone");
+	response_fault(&r, FAULT_UPSTREAM, &e);
+	response_write(&r, false, &text);
+	ok(str_has_prefix(text.p, "Status: 503 a daemon is gone\r\n"),
+	   "the phrase says what is told");
+	ok(strstr(text.p, "\"a daemon is gone\"") != NULL, "the body too");
+	ok(!strstr(text.p, "secret"), "and no more");
+	err_clear(&e);
+	err_set(&e, ERR_SYSTEM, "another");
+	response_fault(&r, FAULT_SYSTEM, &e);
+	ok(strstr(r.reason, "the registry failed") != NULL,
+	   "what was told is forgotten with it");
+}
+
 static void
 test_phrase(void)
 {
@@ -300,6 +325,7 @@ main(void)
 {
 	test_kinds();
 	test_full();
+	test_told();
 	test_phrase();
 	test_write();
 	test_etag();
