@@ -64,6 +64,9 @@ test_kept() { # BACKEND
 	is "$(answer -H "If-None-Match: \"$layer\"")" "304 $forever" "  and 304"
 	is "$(answer -r 999999999999-)" "416 $forever no-store" "  not what is no range"
 	find "$VAR/nginx/blobs" -type f -delete
+	is "$(http -H 'If-Match: "x"' "$url/v2/$name/blobs/$layer")" 412 \
+		"  nor is it the cloud's failure if a client wants another one"
+	find "$VAR/nginx/blobs" -type f -delete
 	cloud_fault '{"action":"status:500"}'
 	is "$(answer)" "503 no-store" "  nor what the cloud has not now"
 	cloud_heal
@@ -73,9 +76,31 @@ test_kept() { # BACKEND
 	registry_stop
 }
 
+# A cloud that sends one blob wrong once, and is right again.
+test_wrong() { # BACKEND
+	local conf=$tmp/wrong
+	rm -rf "$conf"
+	cp -r "$top/nginx" "$conf"
+	sed -i 's/proxy_cache_valid 200 10m/proxy_cache_valid 200 1s/' \
+		"$conf/proxy.conf"
+	SERVE_NGINX=$conf registry_start || { ok 1 "$1: it starts"; return; }
+	find "$VAR/nginx/blobs" -type f -delete
+	cloud_fault '{"action":"corrupt","method":"GET","path":"-Signature=","count":1}'
+	is "$(http "$url/v2/$name/blobs/$layer")" 200 "$1: a blob arrives wrong"
+	[ "sha256:$(sha256sum < "$tmp/body" | cut -d' ' -f1)" != "$layer" ]
+	ok $? "  as its digest shows"
+	cloud_heal
+	sleep 2.1
+	http "$url/v2/$name/blobs/$layer" > /dev/null
+	is "sha256:$(sha256sum < "$tmp/body" | cut -d' ' -f1)" "$layer" \
+		"  and is right when nginx has it anew (seconds here, not minutes)"
+	registry_stop
+}
+
 # nginx that was never told of clouds says what it lacks.
 test_untold() { # BACKEND
 	local conf=$tmp/untold
+	rm -rf "$conf"
 	cp -r "$top/nginx" "$conf"
 	sed -i '/firn_blob_cache\|proxy\.conf/d' "$conf/dev.conf.in"
 	SERVE_NGINX=$conf registry_start || { ok 1 "$1: it starts"; return; }
@@ -93,6 +118,7 @@ for backend in ${CLOUDS:-s3 gcs}; do
 	test_proxy "$backend"
 	cat "$VAR/firn.log" >> "$tmp/kept.log"
 	test_kept "$backend"
+	test_wrong "$backend"
 	test_untold "$backend"
 	is "$(leaks "$VAR/firn.log" "$VAR/nginx/error.log" \
 		"$VAR/nginx/access.log" "$tmp/serve.log" "$tmp/kept.log")" 0 \
