@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -38,23 +39,52 @@ struct git {
 static const char config_text[] = "[safe]\n\tdirectory = *\n"
 				  "[include]\n\tpath = ~/.gitconfig\n";
 
+/*
+ * Of our environment, what git and what it starts (ssh, helpers) get. The
+ * keys of the storage are in it too, and nothing to them.
+ */
+static const char *const passed_on[] = {
+	"PATH",
+	"HOME",
+	"USER",
+	"LOGNAME",
+	"LANG",
+	"LC_ALL",
+	"TMPDIR",
+	"XDG_CONFIG_HOME",
+	"SSH_AUTH_SOCK",
+	"KRB5CCNAME",
+	"SSL_CERT_FILE",
+	"SSL_CERT_DIR",
+	"CURL_CA_BUNDLE",
+	"http_proxy",
+	"https_proxy",
+	"all_proxy",
+	"no_proxy",
+	"HTTP_PROXY",
+	"HTTPS_PROXY",
+	"ALL_PROXY",
+	"NO_PROXY",
+	"GIT_SSH",
+	"GIT_SSH_COMMAND",
+	"GIT_SSH_VARIANT",
+	"GIT_SSL_CAINFO",
+	"GIT_SSL_NO_VERIFY",
+	"GIT_PROXY_COMMAND",
+};
+
 static const char *const *
 make_environment(struct git *g, const char *index)
 {
-	static const char *const kept[] = {
-		"GIT_SSH",           "GIT_SSH_COMMAND",   "GIT_SSL_CAINFO",
-		"GIT_SSL_NO_VERIFY", "GIT_PROXY_COMMAND",
-	};
 	struct tool_args env = VEC_INIT;
 	const char **copy;
 
-	for (char **p = environ; p && *p; p++) {
-		bool keep = !str_has_prefix(*p, "GIT_");
+	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
+		const char *v = getenv(passed_on[i]);
 
-		for (size_t i = 0; !keep && i < ARRAY_LEN(kept); i++)
-			keep = str_has_prefix(*p, kept[i]);
-		if (keep)
-			vec_push(&env, *p);
+		if (v)
+			vec_push(&env, arena_printf(&g->arena, "%s=%s",
+						    passed_on[i], v));
 	}
 	vec_push(&env, arena_printf(&g->arena, "GIT_CONFIG_GLOBAL=%s/config",
 				    g->dir.p));

@@ -255,6 +255,33 @@ test_git_fails(void)
 	options.offline = false;
 }
 
+/* What ssh is started with: its own, and no key of the storage. */
+static void
+test_git_environment(void)
+{
+	const struct source s = {.kind = SOURCE_GIT,
+				 .location = "ssh://git@host.invalid/x.git"};
+	AUTO(buf) struct buf command = BUF_INIT, out = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct revision r;
+
+	buf_printf(&command, "env >%s/ssh-env; exit 1;", dir);
+	(void)setenv("GIT_SSH_COMMAND", command.p, 1);
+	(void)setenv("SSH_AUTH_SOCK", "/agent", 1);
+	(void)setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+	(void)setenv("GIT_DIR", "/elsewhere", 1);
+	ok(resolve_revision(&s, "latest", &options, &r, &e) < 0, "%s", e.msg);
+	(void)unsetenv("GIT_SSH_COMMAND");
+	(void)unsetenv("SSH_AUTH_SOCK");
+	(void)unsetenv("AWS_SECRET_ACCESS_KEY");
+	(void)unsetenv("GIT_DIR");
+	ok(sh("cat ssh-env", &out) && strstr(out.p, "SSH_AUTH_SOCK=/agent") &&
+		   strstr(out.p, "PATH="),
+	   "ssh gets what it needs");
+	ok(!strstr(out.p, "AWS_") && !strstr(out.p, "GIT_DIR=/elsewhere"),
+	   "  and no key of the storage");
+}
+
 static void
 test_channel(void)
 {
@@ -461,6 +488,7 @@ main(void)
 		test_git();
 		test_git_directories();
 		test_git_fails();
+		test_git_environment();
 	} else {
 		skip("git repositories", "there is no git here");
 	}
