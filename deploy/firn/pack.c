@@ -123,7 +123,11 @@ take_option(int opt, void *ctx)
 		return true;
 	case 'm':
 		o->members = optarg;
-		return *optarg != '\0';
+		if (*optarg != '\0')
+			return true;
+		err_set(&e, ERR_INVALID, "--members: no directory");
+		(void)cmd_fail(&e);
+		return false;
 	case 'M':
 		return cmd_option_number("--members-mib", UINT64_MAX >> 20,
 					 &o->members_mib);
