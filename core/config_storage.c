@@ -5,6 +5,7 @@
 
 #include "core/base/err.h"
 #include "core/config.h"
+#include "core/sys/fs.h"
 
 static const char *
 first(const char *a, const char *b)
@@ -22,6 +23,49 @@ other_keys(const struct config *c)
 			   c->s3_keys_file),
 		     first(first(c->s3_container_path, c->s3_container_url),
 			   c->s3_instance_endpoint));
+}
+
+/* What goes into a header, a path or a URL as it is; NULL is fine. */
+static bool
+is_made_of(const char *s, const char *others)
+{
+	for (; s && *s; s++)
+		if (!(*s >= 'a' && *s <= 'z') && !(*s >= 'A' && *s <= 'Z') &&
+		    !(*s >= '0' && *s <= '9') && !strchr(others, *s))
+			return false;
+	return true;
+}
+
+/* Not what they are: some are secrets. */
+static int
+check_words(const struct config *c, struct err *e)
+{
+	static const char visible[] = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+	const struct {
+		const char *name, *value, *others;
+	} words[] = {
+		{"AWS_ACCESS_KEY_ID", c->s3_key_id, visible},
+		{"AWS_SECRET_ACCESS_KEY", c->s3_secret, visible},
+		{"AWS_SESSION_TOKEN", c->s3_token, visible},
+		{"AWS_REGION", c->s3_region, "-"},
+		{"GCE_METADATA_HOST", c->gcs_metadata_host, ".-:[]"},
+	};
+	bool found;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (!is_made_of(words[i].value, words[i].others))
+			return err_set(e, ERR_INVALID,
+				       "%s has a character that it can't have",
+				       words[i].name);
+	if (!c->storage_ca_file)
+		return 0;
+	if (fs_stat_file(c->storage_ca_file, &found, NULL, e) < 0)
+		return err_wrap(e, "FIRN_STORAGE_CA_FILE");
+	if (!found)
+		return err_set(e, ERR_INVALID,
+			       "FIRN_STORAGE_CA_FILE: there is no file %s",
+			       c->storage_ca_file);
+	return 0;
 }
 
 int
@@ -48,5 +92,7 @@ config_check_storage(const struct config *c, struct err *e)
 				       "%s is not set, which "
 				       "FIRN_STORAGE_BACKEND=%s needs",
 				       needed[i].name, needed[i].backend);
-	return 0;
+	if (strcmp(c->storage_backend, "filesystem") == 0)
+		return 0;
+	return check_words(c, e);
 }

@@ -390,9 +390,51 @@ test_whole(size_t i)
 	ok(all, "  and why");
 }
 
+/* What can't go into a request stops the start, and is not shown. */
+static void
+test_cloud_words(const char *setting)
+{
+	static const char *const common[] = {
+		"FIRN_STORAGE_BACKEND=s3", SOURCE,
+		"FIRN_STATE_PATH=/state",  "FIRN_S3_BUCKET=images",
+		"GCS_BUCKET=images",       "AWS_SECRET_ACCESS_KEY=/a+b=",
+		"AWS_ACCESS_KEY_ID=key",
+	};
+	const char *envp[ARRAY_LEN(common) + 2] = {setting};
+	struct config *c = NULL;
+	struct err e = ERR_INIT;
+
+	memcpy(envp + (setting ? 1 : 0), common, sizeof(common));
+	if (!setting) {
+		ok(config_read(envp, &c, &e) == 0, "a cloud %s", e.msg);
+		config_free(c);
+		return;
+	}
+	for (size_t i = 1; i <= ARRAY_LEN(common); i++)
+		if (strncmp(envp[i], setting, strcspn(setting, "=")) == 0)
+			envp[i] = "HOME=/root";
+	ok(config_read(envp, &c, &e) < 0 && e.kind == ERR_INVALID &&
+		   strncmp(e.msg, setting, strcspn(setting, "=")) == 0 &&
+		   !strstr(e.msg, "secret"),
+	   "refused: %s", e.msg);
+}
+
 int
 main(void)
 {
+	static const char *const words[] = {
+		NULL,
+		"AWS_ACCESS_KEY_ID=key\nsecret: 1",
+		"AWS_SECRET_ACCESS_KEY=secret ",
+		"AWS_SESSION_TOKEN=secret\r",
+		"AWS_REGION=eu central",
+		"AWS_REGION=eu/central",
+		"GCE_METADATA_HOST=a b/x@evil",
+		"FIRN_STORAGE_CA_FILE=/no/such/file.pem",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		test_cloud_words(words[i]);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		test_each(i);
 	test_all_are_tried();
