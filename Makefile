@@ -125,6 +125,7 @@ CORE_SRC := \
 	core/resolve/git.c \
 	core/resolve/run.c \
 	core/resolve/trees.c \
+	core/resolve/worktree.c \
 	core/state.c
 
 FCGI_SRC := \

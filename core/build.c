@@ -37,6 +37,7 @@
 #include "core/pack/pack.h"
 #include "core/state.h"
 #include "core/store/store.h"
+#include "core/sys/fingerprint.h"
 #include "core/sys/fs.h"
 #include "core/sys/log.h"
 
@@ -179,8 +180,8 @@ write_manifest(struct build *b, const struct cut *c, const struct forest *f,
 		.layers = c->described,
 		.n_layers = c->n,
 		.created = b->revision.time,
-		/* A directory has no revision that means anything elsewhere. */
-		.revision = g->config->source.kind == SOURCE_PATH
+		/* A fingerprint means nothing elsewhere. */
+		.revision = str_has_prefix(b->revision.id, FINGERPRINT_PREFIX)
 				    ? NULL
 				    : b->revision.id,
 		.path = f->path,

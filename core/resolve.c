@@ -8,7 +8,6 @@
 
 #include "core/base/err.h"
 #include "core/resolve/impl.h"
-#include "core/sys/fingerprint.h"
 
 #define HEX "0123456789abcdef"
 #define TREE_TRIES 3
@@ -153,7 +152,7 @@ resolve_revision(const struct source *s, const char *tag,
 	*ret = (struct revision){.time = 0};
 	switch (s->kind) {
 	case SOURCE_PATH:
-		return fingerprint_tree(s->location, ret->id, e);
+		return work_tree_resolve(s->location, o, ret, e);
 	case SOURCE_GIT:
 		return git_resolve(s->location, tag, o, ret, e);
 	case SOURCE_CHANNEL:

@@ -24,6 +24,12 @@ bool is_local_url(const char *url);
 /* The path in such a one. */
 const char *local_path(const char *url);
 
+/* --- worktree.c: a directory, by its commit or fingerprint */
+
+MUST_CHECK int work_tree_resolve(const char *path,
+				 const struct resolve_options *o,
+				 struct revision *ret, struct err *e);
+
 /* --- git.c */
 
 MUST_CHECK int git_resolve(const char *url, const char *tag,

@@ -22,6 +22,9 @@ struct walk {
 	size_t files;
 	time_t newest;
 	bool may_be_file;
+	bool work_tree;
+	bool has_repository;
+	bool strange; /* something that git would not know of */
 };
 
 static void
@@ -61,6 +64,33 @@ by_name(const FTSENT **a, const FTSENT **b)
 	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
+/*
+ * In a work tree: is it the repository, to be left out? fts_number counts what
+ * is in a directory.
+ */
+static bool
+look_for_git(struct walk *w, FTS *fts, FTSENT *f)
+{
+	bool named = strcmp(f->fts_name, ".git") == 0;
+	bool top = named && f->fts_level == 1;
+
+	if (!w->work_tree || f->fts_level == FTS_ROOTLEVEL)
+		return false;
+	if (f->fts_info == FTS_DP) {
+		/* What is skipped comes a second time, too. */
+		w->strange = w->strange || (f->fts_number == 0 && !top);
+		return false;
+	}
+	f->fts_parent->fts_number++;
+	if (top && f->fts_info == FTS_D) {
+		w->has_repository = true;
+		(void)fts_set(fts, f, FTS_SKIP);
+		return true;
+	}
+	w->strange = w->strange || named || f->fts_info == FTS_DEFAULT;
+	return false;
+}
+
 static int
 walk_tree(struct walk *w, const char *path, struct err *e)
 {
@@ -69,7 +99,7 @@ walk_tree(struct walk *w, const char *path, struct err *e)
 	/* The directory itself may be named by a link, nothing in it. */
 	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR,
 			    by_name);
-	const FTSENT *f;
+	FTSENT *f;
 	int r = 0;
 
 	if (!fts)
@@ -83,7 +113,7 @@ walk_tree(struct walk *w, const char *path, struct err *e)
 			 !(w->may_be_file && f->fts_info == FTS_F) &&
 			 f->fts_info != FTS_D && f->fts_info != FTS_DP)
 			r = err_set(e, ERR_SYSTEM, "it is no directory");
-		else if (f->fts_info != FTS_DP)
+		else if (!look_for_git(w, fts, f) && f->fts_info != FTS_DP)
 			r = add_entry(w, f, strlen(path), e);
 	}
 	if (r == 0 && errno != 0)
@@ -121,7 +151,7 @@ print(struct walk *w, const char *const *paths, size_t n,
 	if (r < 0)
 		return -1;
 	digest_hex(&d, hex);
-	(void)snprintf(ret, FINGERPRINT_CAP, "tree-%.40s", hex);
+	(void)snprintf(ret, FINGERPRINT_CAP, FINGERPRINT_PREFIX "%.40s", hex);
 	return 0;
 }
 
@@ -131,6 +161,17 @@ fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP], struct err *e)
 	struct walk w = {.files = 0};
 
 	return print(&w, &path, 1, ret, e);
+}
+
+int
+fingerprint_work_tree(const char *path, char ret[FINGERPRINT_CAP],
+		      bool *ret_plain, struct err *e)
+{
+	struct walk w = {.work_tree = true};
+	int r = print(&w, &path, 1, ret, e);
+
+	*ret_plain = w.has_repository && !w.strange;
+	return r;
 }
 
 int

@@ -13,13 +13,15 @@
  * new one). Since clocks tick, a tree with a change in the last two seconds
  * gets a fingerprint that no second call will give again.
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/base/attr.h"
 
 struct err;
 
-/* "tree-" and 40 hex digits. */
+/* The prefix and 40 hex digits. */
+#define FINGERPRINT_PREFIX "tree-"
 #define FINGERPRINT_CAP 48
 
 /*
@@ -30,6 +32,15 @@ struct err;
 
 MUST_CHECK int fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP],
 				struct err *e);
+
+/*
+ * The same without a repository of git, ".git", at its top. *ret_plain: there
+ * is one, and otherwise nothing that git would not know of: no directory
+ * that is empty, no other repository, neither a socket nor the like.
+ */
+MUST_CHECK int fingerprint_work_tree(const char *path,
+				     char ret[FINGERPRINT_CAP], bool *ret_plain,
+				     struct err *e);
 
 /* The same over n files or directories, what they are called included. */
 MUST_CHECK int fingerprint_paths(const char *const *paths, size_t n,

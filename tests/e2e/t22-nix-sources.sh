@@ -41,6 +41,8 @@ export PKGS=$tmp/set FIRN_RESOLVE_TTL=0
 registry_start || { ok 1 "a directory"; finish; }
 first=$(manifest_digest word)
 like "$first" '^sha256:' "a directory"
+like "$(config_of)" "\"org.opencontainers.image.revision\":\"$(git_set rev-parse HEAD)" \
+	"  that is a clean work tree: its commit is in a label"
 sleep 2.1 # a change just before a fingerprint makes it unique
 manifest_digest word > /dev/null
 touch "$tmp/set/word"
@@ -51,6 +53,8 @@ sleep 2 # longer than nginx keeps an answer
 second=$(manifest_digest word)
 [ "$second" != "$first" ]
 ok $? "edited: another one"
+! config_of | grep -q image.revision
+ok $? "  which is of no commit"
 echo one > "$tmp/set/word"
 sleep 2
 is "$(manifest_digest word)" "$first" "edited back: the first again"

@@ -30,7 +30,8 @@ test_path_tags(void)
 static void
 test_path(void)
 {
-	const struct resolve_options o = {.offline = true};
+	const struct resolve_options o = {.offline = true,
+					  .state_path = tree_path("state")};
 	const struct source s = {.kind = SOURCE_PATH,
 				 .location = tree_path("pkgs")};
 	const struct source none = {.kind = SOURCE_PATH,

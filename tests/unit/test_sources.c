@@ -352,6 +352,83 @@ test_channel(void)
 	   "nothing half made is left");
 }
 
+/* Each step is done in the work tree; then it is named by its commit or not. */
+static const struct {
+	const char *what, *script;
+	bool commit;
+} steps[] = {
+	{"a clean work tree", "true", true},
+	{"a touched file", "sleep 0.01; touch a", true},
+	{"another time of it", "true", true},
+	{"an edited file", "echo 2 >a", false},
+	{"as it was", "echo 1 >a", true},
+	{"a file that is not known", "echo 1 >b", false},
+	{"one that is ignored", "mv b b.o", false},
+	{"a directory that is empty", "rm b.o; mkdir d/e", false},
+	{"a pipe", "rmdir d/e; mkfifo p", false},
+	{"a repository in it", "rm p; git init -q d/g", false},
+	{"a file that is gone", "rm -rf d/g; rm a", false},
+	{"as it was again", "git checkout -q a", true},
+	{"another mode", "chmod +x a", false},
+	{"a mode that git is told not to see",
+	 "git config core.fileMode false; git update-index --refresh", false},
+	{"changes that git is told not to see",
+	 "chmod -x a; git update-index --assume-unchanged a; echo 2 >a", false},
+	{"line ends that git would not see",
+	 "git update-index --no-assume-unchanged a; printf '1\r\n' >a", false},
+	{"as it was once more", "echo 1 >a", true},
+	{"another commit of the same files",
+	 "git commit -q --allow-empty -m two", true},
+	/* Each of these would leave a file. */
+	{"a repository that wants to run programs",
+	 "git config core.fsmonitor \"touch $PWD/../ran; :\";"
+	 "git config core.hooksPath $PWD/../hooks; mkdir -p ../hooks;"
+	 "printf '#!/bin/sh\ntouch ../ran\n' >../hooks/post-index-change;"
+	 "chmod +x ../hooks/post-index-change;"
+	 "git config filter.x.clean \"touch $PWD/../ran; cat\";"
+	 "git config filter.x.process \"touch $PWD/../ran\";"
+	 "sleep 0.01; touch f",
+	 true},
+};
+
+static void
+test_work_tree(void)
+{
+	AUTO(buf) struct buf path = BUF_INIT, out = BUF_INIT, step = BUF_INIT;
+	struct source s = {.kind = SOURCE_PATH};
+
+	buf_printf(&path, "%s/work", dir);
+	s.location = path.p;
+	if (!ok(sh("export HOME=$PWD; git init -q work; cd work;"
+		   "git config user.name n; git config user.email e;"
+		   "echo 1 >a; echo f >f; mkdir d; echo 1 >d/a; ln -s a l;"
+		   "echo '*.o' >.gitignore;"
+		   "printf 'f filter=x\na text=auto\n' >.gitattributes;"
+		   "git add -A;"
+		   "GIT_COMMITTER_DATE='1000000000 +0000' git commit -qm one",
+		   &out),
+		"a work tree"))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct revision r = {.time = 0};
+		struct err e = ERR_INIT;
+
+		buf_clear(&step);
+		buf_printf(&step,
+			   "export HOME=$PWD; cd work; (%s) >&2;"
+			   "git -c core.fsmonitor= rev-parse HEAD",
+			   steps[i].script);
+		ok(sh(step.p, &out), "%s", steps[i].what);
+		ok(resolve_revision(&s, "latest", &options, &r, &e) == 0 &&
+			   (strcmp(r.id, out.p) == 0) == steps[i].commit,
+		   "  is %s: %s %s", steps[i].commit ? "its commit" : "none",
+		   r.id, e.msg);
+		if (i == 0)
+			is_u64(r.time, 1000000000, "  with its time");
+	}
+	ok(sh("! test -e ran", &out), "nothing of a repository's was run");
+}
+
 /* Those used last stay, and those that somebody reads. */
 static void
 test_trees(void)
@@ -487,6 +564,7 @@ main(void)
 	if (sh("command -v git", &out)) {
 		test_git();
 		test_git_directories();
+		test_work_tree();
 		test_git_fails();
 		test_git_environment();
 	} else {
