@@ -8,18 +8,6 @@
 #include "core/base/buf.h"
 #include "core/engine.h"
 
-static struct str
-trim(struct str s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
-		s.p++;
-		s.n--;
-	}
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /* Media types compare without regard to case. */
 static bool
 is(struct str s, const char *type)
@@ -31,7 +19,7 @@ is(struct str s, const char *type)
 static bool
 is_refusal(struct str param)
 {
-	param = trim(param);
+	param = str_trim(param);
 	if (param.n < 3 || (param.p[0] != 'q' && param.p[0] != 'Q') ||
 	    param.p[1] != '=' || param.p[2] != '0')
 		return false;
@@ -85,7 +73,7 @@ read_range(struct str range, struct verdict of[static FORMS])
 		return;
 	while (str_cut(&range, ';', &param))
 		yes = yes && !is_refusal(param);
-	type = trim(type);
+	type = str_trim(type);
 	for (size_t i = 0; i < FORMS; i++) {
 		unsigned rank = rank_of(type, i);
 
@@ -103,7 +91,7 @@ accept_read(const char *accept, struct manifest_accept *ret)
 	struct verdict of[FORMS] = {{.rank = 0}};
 	struct str rest = str_of(accept), range;
 
-	if (trim(rest).n == 0)
+	if (str_trim(rest).n == 0)
 		rest = str_of("*/*");
 	while (str_cut(&rest, ',', &range))
 		read_range(range, of);

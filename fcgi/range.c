@@ -6,18 +6,6 @@
 
 #include "core/base/buf.h"
 
-static struct str
-trim(struct str s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
-		s.p++;
-		s.n--;
-	}
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /*
  * One of "N-M", "N-", "-N". False when it is none of these; first is the size
  * when nothing of the text is asked for.
@@ -64,7 +52,7 @@ range_read(const char *header, uint64_t size, struct range_set *ret)
 	while (str_cut(&rest, ',', &spec)) {
 		struct range one;
 
-		spec = trim(spec);
+		spec = str_trim(spec);
 		if (spec.n == 0)
 			continue;
 		if (!read_one(spec, size, &one))

@@ -147,6 +147,18 @@ str_has_suffix(const char *s, const char *suffix)
 	return n >= m && memcmp(s + (n - m), suffix, m) == 0;
 }
 
+struct str
+str_trim(struct str s)
+{
+	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
 bool
 str_cut(struct str *s, char sep, struct str *ret_part)
 {

@@ -71,6 +71,9 @@ bool str_has_suffix(const char *s, const char *suffix);
  */
 bool str_cut(struct str *s, char sep, struct str *ret_part);
 
+/* Without the blanks and tabs around it. */
+struct str str_trim(struct str s);
+
 /*
  * Decimal digits only, the whole slice, no sign, at most max. False
  * otherwise, and *ret is untouched.
