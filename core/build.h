@@ -79,6 +79,15 @@ MUST_CHECK int build_find_revision(const struct builder *g, const char *tag,
 /* The resolver's side of the configuration; borrows from it. */
 struct resolve_options build_resolve_options(const struct config *c);
 
+/*
+ * Open all that builds work with; *g is zeroed. Without Nix or the source it
+ * is good for what was built before. config is borrowed until builder_close,
+ * which is called also after a failure, when no build runs any more.
+ */
+MUST_CHECK int builder_open(struct builder *g, const struct config *config,
+			    struct err *e);
+void builder_close(struct builder *g);
+
 /* The storage that is configured. */
 MUST_CHECK int build_open_store(const struct config *c, struct store **ret,
 				struct err *e);

@@ -5,13 +5,34 @@
 #include "core/base/buf.h"
 #include "core/base/err.h"
 #include "core/build.h"
+#include "core/buildlog.h"
 #include "core/config.h"
 #include "core/failures.h"
+#include "core/flight.h"
+#include "core/forest.h"
+#include "core/names.h"
 #include "core/nix.h"
+#include "core/pack/members.h"
+#include "core/recent.h"
 #include "core/resolve.h"
 #include "core/state.h"
 #include "core/store/store.h"
+#include "core/sys/log.h"
 #include "core/sys/proc.h"
+
+/*
+ * An image that was whole is taken to be so for a second: nginx keeps its
+ * manifest as long anyway.
+ */
+#define WHOLE_MS 1000u
+
+/*
+ * Who asks again for what has failed to build is told so for a minute: it
+ * would fail in the same way, and take a place among the builds for it. The
+ * operator who has mended it waits as long.
+ */
+#define FAILURE_MS 60000u
+#define FAILURES 256u
 
 int
 build_open_store(const struct config *c, struct store **ret, struct err *e)
@@ -93,4 +114,132 @@ build_check(struct builder *g, struct err *e)
 	    nix_check(g->nix, e) < 0)
 		return -1;
 	return build_check_source(g, e);
+}
+
+/* --- all of it */
+
+/*
+ * Without Nix or the package source, what was built can still be served, here
+ * or by another replica: builds and /readyz say what is missing, and look
+ * again.
+ */
+static int
+open_parts(struct builder *g, struct err *e)
+{
+	const struct config *c = g->config;
+	struct err no_nix = ERR_INIT, no_source = ERR_INIT;
+
+	if (build_open_store(c, &g->store, e) < 0)
+		return -1;
+	if (state_open(c->state_path, &g->state, e) < 0)
+		return -1;
+	names_restore(g->state, g->store);
+	if (build_open_nix(g, &no_nix) < 0)
+		log_err(LOG_ERROR, "nix.missing", &no_nix);
+	if (build_check_source(g, &no_source) < 0)
+		log_err(LOG_ERROR, "source.missing", &no_source);
+	return 0;
+}
+
+/* A build does not need them. */
+static void
+open_logs(struct builder *g)
+{
+	AUTO(buf) struct buf dir = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	buf_printf(&dir, "%s/builds", g->config->state_path);
+	if (buildlogs_open(dir.p, &g->logs, &e) < 0)
+		log_err(LOG_WARN, "buildlog.none", &e);
+}
+
+/* Packed blocks are kept only where the operator gives them room. */
+static void
+open_members(struct builder *g)
+{
+	const struct config *c = g->config;
+	AUTO(buf) struct buf dir = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (c->member_cache == 0)
+		return;
+	buf_printf(&dir, "%s/members", c->state_path);
+	if (members_open(dir.p, c->member_cache, &g->members, &e) < 0)
+		log_err(LOG_WARN, "members.none", &e);
+	else
+		pack_pool_use_members(g->assembler.pool, g->members);
+}
+
+static struct key_policy
+policy_of(const struct config *c)
+{
+	return (struct key_policy){
+		.allow = c->allow.v,
+		.n_allow = c->allow.n,
+		.deny = c->deny.v,
+		.n_deny = c->deny.n,
+		.allow_unfree = c->allow_unfree,
+		.allow_insecure = c->allow_insecure,
+		.allow_broken = c->allow_broken,
+		.max_closure_size = c->max_closure_size,
+		.max_closure_paths = c->max_closure_paths,
+	};
+}
+
+int
+builder_open(struct builder *g, const struct config *config, struct err *e)
+{
+	g->config = config;
+	(void)pthread_mutex_init(&g->nix_lock, NULL);
+	g->resolving = flights_new();
+	g->failures = failures_new(FAILURES, FAILURE_MS);
+	g->source_failures = failures_new(1, FAILURE_MS);
+	if (open_parts(g, e) < 0)
+		return -1;
+	if (config->popularity_url)
+		counts_load(config->popularity_url, config->state_path,
+			    &g->counts);
+	pack_id(&config->compression, g->pack_id);
+	g->settings = (struct key_settings){
+		.algorithm = config->layer_algorithm,
+		.budget = config->layer_budget,
+		.forest_format = FOREST_FORMAT,
+		.pack_id = g->pack_id,
+		.popularity_id = g->counts.popularity ? g->counts.id : NULL,
+		.policy = policy_of(config),
+	};
+	g->cache = (struct cache){
+		.state = g->state,
+		.store = g->store,
+		.whole = recent_new(WHOLE_MS),
+		.sound = recent_new(WHOLE_MS),
+	};
+	g->assembler.cache = &g->cache;
+	g->assembler.flights = flights_new();
+	g->assembler.pool = pack_pool_new((unsigned)config->pack_threads,
+					  &config->compression);
+	open_members(g);
+	open_logs(g);
+	g->assembler.threads = (unsigned)config->pack_threads;
+	return 0;
+}
+
+void
+builder_close(struct builder *g)
+{
+	if (g->assembler.pool)
+		pack_pool_free(g->assembler.pool);
+	members_free(g->members);
+	buildlogs_free(g->logs);
+	counts_release(&g->counts);
+	flights_free(g->assembler.flights);
+	flights_free(g->resolving);
+	failures_free(g->failures);
+	failures_free(g->source_failures);
+	nix_free(g->nix);
+	recent_free(g->cache.whole);
+	recent_free(g->cache.sound);
+	state_free(g->state);
+	store_free(g->store);
+	(void)pthread_mutex_destroy(&g->nix_lock);
 }

@@ -12,35 +12,14 @@
 #include "core/build.h"
 #include "core/buildlog.h"
 #include "core/config.h"
-#include "core/failures.h"
-#include "core/flight.h"
-#include "core/forest.h"
 #include "core/model/manifest.h"
-#include "core/names.h"
 #include "core/nix.h"
-#include "core/pack/members.h"
-#include "core/recent.h"
 #include "core/resolve.h"
 #include "core/stages.h"
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/clock.h"
 #include "core/sys/log.h"
-#include "core/sys/proc.h"
-
-/*
- * An image that was whole is taken to be so for a second: nginx keeps its
- * manifest as long anyway.
- */
-#define WHOLE_MS 1000u
-
-/*
- * Who asks again for what has failed to build is told so for a minute: it
- * would fail in the same way, and take a place among the builds for it. The
- * operator who has mended it waits as long.
- */
-#define FAILURE_MS 60000u
-#define FAILURES 256u
 
 struct engine {
 	struct builder b;
@@ -451,113 +430,15 @@ engine_stats(struct engine *g, struct engine_stats *ret)
 
 /* --- opening */
 
-/*
- * Without Nix or the package source, what was built can still be served, here
- * or by another replica: builds and /readyz say what is missing, and look
- * again.
- */
-static int
-open_parts(struct engine *g, struct err *e)
-{
-	const struct config *c = g->b.config;
-	struct err no_nix = ERR_INIT, no_source = ERR_INIT;
-
-	if (build_open_store(c, &g->b.store, e) < 0)
-		return -1;
-	if (state_open(c->state_path, &g->b.state, e) < 0)
-		return -1;
-	names_restore(g->b.state, g->b.store);
-	if (build_open_nix(&g->b, &no_nix) < 0)
-		log_err(LOG_ERROR, "nix.missing", &no_nix);
-	if (build_check_source(&g->b, &no_source) < 0)
-		log_err(LOG_ERROR, "source.missing", &no_source);
-	return 0;
-}
-
-/* A build does not need them. */
-static void
-open_logs(struct engine *g)
-{
-	AUTO(buf) struct buf dir = BUF_INIT;
-	struct err e = ERR_INIT;
-
-	buf_printf(&dir, "%s/builds", g->b.config->state_path);
-	if (buildlogs_open(dir.p, &g->b.logs, &e) < 0)
-		log_err(LOG_WARN, "buildlog.none", &e);
-}
-
-/* Packed blocks are kept only where the operator gives them room. */
-static void
-open_members(struct engine *g)
-{
-	const struct config *c = g->b.config;
-	AUTO(buf) struct buf dir = BUF_INIT;
-	struct err e = ERR_INIT;
-
-	if (c->member_cache == 0)
-		return;
-	buf_printf(&dir, "%s/members", c->state_path);
-	if (members_open(dir.p, c->member_cache, &g->b.members, &e) < 0)
-		log_err(LOG_WARN, "members.none", &e);
-	else
-		pack_pool_use_members(g->b.assembler.pool, g->b.members);
-}
-
-static struct key_policy
-policy_of(const struct config *c)
-{
-	return (struct key_policy){
-		.allow = c->allow.v,
-		.n_allow = c->allow.n,
-		.deny = c->deny.v,
-		.n_deny = c->deny.n,
-		.allow_unfree = c->allow_unfree,
-		.allow_insecure = c->allow_insecure,
-		.allow_broken = c->allow_broken,
-		.max_closure_size = c->max_closure_size,
-		.max_closure_paths = c->max_closure_paths,
-	};
-}
-
 int
 engine_open(const struct config *config, struct engine **ret, struct err *e)
 {
 	struct engine *g = xcalloc(1, sizeof(*g));
 
-	g->b.config = config;
-	(void)pthread_mutex_init(&g->b.nix_lock, NULL);
-	g->b.resolving = flights_new();
-	g->b.failures = failures_new(FAILURES, FAILURE_MS);
-	g->b.source_failures = failures_new(1, FAILURE_MS);
-	if (open_parts(g, e) < 0) {
+	if (builder_open(&g->b, config, e) < 0) {
 		engine_free(g);
 		return -1;
 	}
-	if (config->popularity_url)
-		counts_load(config->popularity_url, config->state_path,
-			    &g->b.counts);
-	pack_id(&config->compression, g->b.pack_id);
-	g->b.settings = (struct key_settings){
-		.algorithm = config->layer_algorithm,
-		.budget = config->layer_budget,
-		.forest_format = FOREST_FORMAT,
-		.pack_id = g->b.pack_id,
-		.popularity_id = g->b.counts.popularity ? g->b.counts.id : NULL,
-		.policy = policy_of(config),
-	};
-	g->b.cache = (struct cache){
-		.state = g->b.state,
-		.store = g->b.store,
-		.whole = recent_new(WHOLE_MS),
-		.sound = recent_new(WHOLE_MS),
-	};
-	g->b.assembler.cache = &g->b.cache;
-	g->b.assembler.flights = flights_new();
-	g->b.assembler.pool = pack_pool_new((unsigned)config->pack_threads,
-					    &config->compression);
-	open_members(g);
-	open_logs(g);
-	g->b.assembler.threads = (unsigned)config->pack_threads;
 	g->jobs = jobs_new(&(struct jobs_options){
 		.threads = (unsigned)config->max_builds,
 		.max_queue = (size_t)config->max_queue,
@@ -582,20 +463,6 @@ engine_free(struct engine *g)
 		jobs_stop(g->jobs);
 		jobs_free(g->jobs);
 	}
-	if (g->b.assembler.pool)
-		pack_pool_free(g->b.assembler.pool);
-	members_free(g->b.members);
-	buildlogs_free(g->b.logs);
-	counts_release(&g->b.counts);
-	flights_free(g->b.assembler.flights);
-	flights_free(g->b.resolving);
-	failures_free(g->b.failures);
-	failures_free(g->b.source_failures);
-	nix_free(g->b.nix);
-	recent_free(g->b.cache.whole);
-	recent_free(g->b.cache.sound);
-	state_free(g->b.state);
-	store_free(g->b.store);
-	(void)pthread_mutex_destroy(&g->b.nix_lock);
+	builder_close(&g->b);
 	free(g);
 }
