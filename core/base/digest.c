@@ -2,6 +2,7 @@
 #include "core/base/digest.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,24 @@ must(int ok)
 {
 	if (ok != 1)
 		abort();
+}
+
+static EVP_MD *sha256;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void
+fetch(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	must(sha256 != NULL);
+}
+
+/* Looked up once: EVP_sha256() is looked up, under locks, at every use. */
+static const EVP_MD *
+algorithm(void)
+{
+	must(pthread_once(&once, fetch) == 0);
+	return sha256;
 }
 
 void
@@ -78,7 +97,7 @@ digest_eq(const struct digest *a, const struct digest *b)
 void
 digest_of(const void *p, size_t n, struct digest *ret)
 {
-	must(EVP_Digest(p, n, ret->b, NULL, EVP_sha256(), NULL));
+	must(EVP_Digest(p, n, ret->b, NULL, algorithm(), NULL));
 }
 
 void
@@ -87,7 +106,7 @@ hasher_init(struct hasher *h)
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
 	must(ctx != NULL);
-	must(EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
+	must(EVP_DigestInit_ex(ctx, algorithm(), NULL));
 	h->ctx = ctx;
 }
 
@@ -108,7 +127,7 @@ void
 hasher_finish(struct hasher *h, struct digest *ret)
 {
 	must(EVP_DigestFinal_ex(h->ctx, ret->b, NULL));
-	must(EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL));
+	must(EVP_DigestInit_ex(h->ctx, algorithm(), NULL));
 }
 
 static void
