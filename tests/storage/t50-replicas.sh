@@ -41,7 +41,7 @@ if have skopeo; then
 	ok $? "  to the last blob" || echo "# $out"
 fi
 is "$(http "$url/v2/jq/manifests/latest")" 503 "what nobody built is 503"
-like "$(head -n 1 "$tmp/headers")" "can't reach what it needs" "  and says so"
+like "$(head -n 1 "$tmp/headers")" "Nix is missing on this registry" "  and says so"
 
 # A lost database costs lookups; a damaged one is noticed while it is used.
 stop_b
