@@ -206,6 +206,7 @@ UNIT_TESTS := \
 	tests/unit/test_state.c \
 	tests/unit/test_sources.c \
 	tests/unit/test_store.c \
+	tests/unit/test_store_fs.c \
 	tests/unit/test_tar.c
 
 # tests/fuzz/fuzz_X.c: fuzzed by `make fuzz T=X`, replayed by `make unit`
@@ -422,7 +423,9 @@ $(TESTS_CLOUD): TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_store: $(B)/tests/support/clouds.o \
 	$(B)/tests/support/store_mem.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_store: TEST_LIBS = -lcurl $(LIBS_BASE)
+$(B)/tests/test_store_fs: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_store $(B)/tests/test_store_fs: \
+	TEST_LIBS = -lcurl $(LIBS_BASE)
 TESTS_PACK := $(addprefix $(B)/tests/,test_compress test_members test_pack \
 	test_pack_faults test_pool)
 $(TESTS_PACK): $(LIB_PACK) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)

@@ -64,11 +64,15 @@ class Objects:
         return os.path.join(self.dir, *parts)
 
     def temp(self):
+        os.makedirs(os.path.join(self.dir, ".parts"), exist_ok=True)
+        return os.path.join(self.dir, ".parts",
+                            "%d-%d" % (os.getpid(), self.number()))
+
+    def number(self):
+        """One that nobody else has, whichever thread asks."""
         with self.lock:
             self.n += 1
-            os.makedirs(os.path.join(self.dir, ".parts"), exist_ok=True)
-            return os.path.join(self.dir, ".parts",
-                                "%d-%d" % (os.getpid(), self.n))
+            return self.n
 
     def put(self, key, temp):
         path = self.path(key)

@@ -192,7 +192,7 @@ class GCS(fake_cloud.Handler):
         else:
             self.reply(200, json.dumps({"size": str(o.size(key))}).encode())
 
-    def finish(self, meta, temp):
+    def complete(self, meta, temp):
         # Slow: large files are looked at when they are known to be damaged.
         look = (os.stat(temp).st_size <= 2 << 20 or
                 temp in self.server.damaged)
@@ -218,11 +218,11 @@ class GCS(fake_cloud.Handler):
             temp = self.server.objects.temp()
             with open(temp, "wb") as f:
                 f.write(data)
-            self.finish(meta, temp)
+            self.complete(meta, temp)
         elif "upload_id" in self.args:
             self.piece(self.args["upload_id"])
         else:
-            upload = "%d" % len(self.server.sessions)
+            upload = "%d" % self.server.objects.number()
             temp = self.server.objects.temp()
             open(temp, "wb").close()
             self.server.sessions[upload] = (json.loads(self.body()), temp)
@@ -255,7 +255,7 @@ class GCS(fake_cloud.Handler):
             if self.fault == "corrupt":
                 self.server.damaged.add(temp)
         if have >= total:
-            self.finish(meta, temp)
+            self.complete(meta, temp)
             return
         self.reply(308, b"", [("Range", "bytes=0-%d" % (have - 1))]
                    if have else [])

@@ -240,8 +240,7 @@ class S3(fake_cloud.Handler):
 
     def post(self, key):
         if "uploads" in self.args:
-            self.server.next_upload += 1
-            upload = "up/load+%d" % self.server.next_upload
+            upload = "up/load+%d" % self.server.objects.number()
             self.server.uploads[upload] = {}
             self.reply(200, ("<InitiateMultipartUploadResult><UploadId>%s"
                              "</UploadId></InitiateMultipartUploadResult>"
@@ -290,7 +289,7 @@ def main():
     server.bucket, server.key_id, server.secret = a[1:4]
     server.token = a[5] or None
     server.page = int(a[6] or 1000)
-    server.uploads, server.next_upload = {}, 0
+    server.uploads = {}
     fake_cloud.run(server)
 
 
