@@ -94,6 +94,7 @@ CORE_SRC := \
 	core/config_storage.c \
 	core/counts.c \
 	core/db.c \
+	core/db_file.c \
 	core/engine.c \
 	core/failures.c \
 	core/flight.c \
