@@ -202,3 +202,23 @@ str_to_u64(struct str s, uint64_t max, uint64_t *ret)
 	*ret = v;
 	return true;
 }
+
+const char *
+size_text(uint64_t bytes, char ret[SIZE_TEXT_CAP])
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	uint64_t whole = bytes, tenth = 0;
+	size_t unit = 0;
+
+	while (whole >= 1000 && unit + 1 < ARRAY_LEN(units)) {
+		tenth = whole % 1000 / 100;
+		whole /= 1000;
+		unit++;
+	}
+	if (unit == 0)
+		(void)snprintf(ret, SIZE_TEXT_CAP, "%u B", (unsigned)whole);
+	else
+		(void)snprintf(ret, SIZE_TEXT_CAP, "%u.%u %s", (unsigned)whole,
+			       (unsigned)tenth, units[unit]);
+	return ret;
+}

@@ -80,4 +80,8 @@ struct str str_trim(struct str s);
  */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *ret);
 
+#define SIZE_TEXT_CAP 16u
+/* "12.3 MB", for people: units of 1000, cut and not rounded. Returns ret. */
+const char *size_text(uint64_t bytes, char ret[SIZE_TEXT_CAP]);
+
 #endif

@@ -257,15 +257,15 @@ static int
 check_size(const struct nix *n, const struct graph *g, struct err *e)
 {
 	uint64_t max = n->o.max_closure_size, size = 0;
+	char would[SIZE_TEXT_CAP], may[SIZE_TEXT_CAP];
 
 	for (size_t i = 0; i < g->n; i++)
 		size += g->nodes[i].nar_size;
 	if (max > 0 && size > max)
 		return err_set(e, ERR_DENIED,
-			       "the image would hold %llu MB, more than the "
-			       "%llu MB that are allowed here",
-			       (unsigned long long)(size / 1000000),
-			       (unsigned long long)(max / 1000000));
+			       "the image would hold %s, more than the %s "
+			       "that are allowed here",
+			       size_text(size, would), size_text(max, may));
 	return 0;
 }
 

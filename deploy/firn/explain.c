@@ -92,27 +92,6 @@ print_json(const struct graph *g, const struct layer_options *o,
 	(void)puts(text.p);
 }
 
-/* "12.3 MB": three or four digits, for people. */
-static const char *
-human(uint64_t bytes, char ret[16])
-{
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-	uint64_t whole = bytes, tenth = 0;
-	size_t unit = 0;
-
-	while (whole >= 1000 && unit + 1 < ARRAY_LEN(units)) {
-		tenth = whole % 1000 / 100;
-		whole /= 1000;
-		unit++;
-	}
-	if (unit == 0)
-		(void)snprintf(ret, 16, "%u B", (unsigned)whole);
-	else
-		(void)snprintf(ret, 16, "%u.%u %s", (unsigned)whole,
-			       (unsigned)tenth, units[unit]);
-	return ret;
-}
-
 struct sized {
 	uint64_t size;
 	const char *path;
@@ -132,7 +111,7 @@ static void
 print_layer(const struct graph *g, const struct layer_plan *l, size_t number)
 {
 	AUTO(mem) struct sized *v = xcalloc(l->n, sizeof(*v));
-	char size[16];
+	char size[SIZE_TEXT_CAP];
 
 	for (size_t k = 0; k < l->n; k++) {
 		const struct graph_node *node = &g->nodes[l->paths[k]];
@@ -141,10 +120,10 @@ print_layer(const struct graph *g, const struct layer_plan *l, size_t number)
 	}
 	qsort(v, l->n, sizeof(*v), sized_cmp);
 	printf("\nlayer %zu: %s, %zu %s, rating %llu\n    %s\n", number,
-	       human(l->size, size), l->n, l->n == 1 ? "path" : "paths",
+	       size_text(l->size, size), l->n, l->n == 1 ? "path" : "paths",
 	       (unsigned long long)l->rating, l->why);
 	for (size_t k = 0; k < l->n; k++)
-		printf("    %9s  %s\n", human(v[k].size, size),
+		printf("    %9s  %s\n", size_text(v[k].size, size),
 		       graph_name_of(v[k].path));
 }
 
@@ -153,13 +132,13 @@ print_text(const char *what, const struct graph *g,
 	   const struct layer_options *o, const struct layer_plans *plans)
 {
 	uint64_t total = 0;
-	char size[16];
+	char size[SIZE_TEXT_CAP];
 
 	for (size_t i = 0; i < plans->n; i++)
 		total += plans->v[i].size;
 	printf("%s: %zu store paths, %s, in %zu layers of at most %zu "
 	       "(algorithm %s)\n",
-	       what, g->n, human(total, size), plans->n, o->budget,
+	       what, g->n, size_text(total, size), plans->n, o->budget,
 	       layers_algorithm_name(o->algorithm));
 	for (size_t i = 0; i < plans->n; i++)
 		print_layer(g, &plans->v[i], i + 1);

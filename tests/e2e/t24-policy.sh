@@ -114,7 +114,7 @@ refused tool/bash 'does not serve bash'
 restart FIRN_MAX_CLOSURE_SIZE=10M FIRN_MAX_PACKAGES=2 FIRN_EVAL_MEMORY=64M \
 	FIRN_BUILD_TIMEOUT=3 FIRN_SUBSTITUTES_ONLY=0
 served hello
-refused curl 'would hold [0-9]+ MB, more than the 10 MB'
+refused curl 'would hold [0-9.]+ MB, more than the 10.4 MB'
 refused git/hello/jq 'lists 3 packages, more than the 2'
 refused hungry 'needs more than 64 MiB of memory'
 refused slow 'took longer than 3 s, the limit here for one image' 422 MANIFEST_UNKNOWN

@@ -44,6 +44,7 @@ test_err(void)
 static void
 test_buf(void)
 {
+	char text[SIZE_TEXT_CAP];
 	AUTO(buf) struct buf b = BUF_INIT;
 	struct str s = str_of("a//b"), part;
 	uint64_t v = 7;
@@ -68,6 +69,9 @@ test_buf(void)
 		   !str_to_u64(str_of("1 "), 9, &v) &&
 		   !str_to_u64(str_of("10"), 9, &v),
 	   "no sign, no space, no more than the limit");
+	is_str(size_text(999, text), "999 B", "a size in bytes");
+	is_str(size_text(1999, text), "1.9 kB", "  in kB, cut");
+	is_str(size_text(UINT64_MAX, text), "18446744.0 TB", "  the largest");
 }
 
 static void
