@@ -168,6 +168,7 @@ UNIT_TESTS := \
 	tests/unit/test_cache.c \
 	tests/unit/test_cloud.c \
 	tests/unit/test_cloud_faults.c \
+	tests/unit/test_cloud_lost.c \
 	tests/unit/test_compression.c \
 	tests/unit/test_compress.c \
 	tests/unit/test_config.c \
@@ -417,7 +418,7 @@ $(B)/tests/test_server: TEST_LIBS = -lfcgi $(LIBS_BASE)
 $(B)/tests/test_sign: $(LIB_STORE) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_sign: TEST_LIBS = $(LIBS_BASE)
 TESTS_CLOUD := $(addprefix $(B)/tests/,test_cloud test_cloud_faults \
-	test_credentials)
+	test_cloud_lost test_credentials)
 $(TESTS_CLOUD): $(B)/tests/support/clouds.o $(LIB_STORE) \
 	$(LIB_SYS) $(LIB_BASE)
 $(TESTS_CLOUD): TEST_LIBS = -lcurl $(LIBS_BASE)

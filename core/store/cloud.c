@@ -200,7 +200,7 @@ judge(struct cloud *c, const struct cloud_call *call,
 
 	if (s < 400)
 		return !call->is_good || call->is_good(a) ? ANSWERED : UNWELL;
-	if (s == 404 || s == 412 || s == 416)
+	if (s == 404 || s == 410 || s == 412 || s == 416)
 		return ANSWERED;
 	error_code(a, code);
 	/* Nothing else makes a HEAD a bad request. */

@@ -89,8 +89,14 @@ struct cloud_ops {
 	struct sign_pair look;
 	/* How large is what was found? False: the answer does not say. */
 	bool (*size)(const struct http_answer *a, uint64_t *ret);
+	/*
+	 * *ret_lost comes with a failure: the cloud knows nothing of the
+	 * upload any more. It may have come to its end before, and the answer
+	 * got lost; or it has to begin again.
+	 */
 	int (*put)(struct cloud *c, const char *key,
-		   const struct cloud_blob *blob, struct err *e);
+		   const struct cloud_blob *blob, bool *ret_lost,
+		   struct err *e);
 	/* Every key that begins with prefix. */
 	int (*list)(struct cloud *c, const char *prefix, cloud_visit *fn,
 		    void *ctx, struct err *e);
@@ -120,7 +126,7 @@ void cloud_release(struct cloud *c);
 
 /*
  * Make the call until there is an answer that counts: a status below 400, or
- * 404, 412 or 416, which are the caller's to judge.
+ * 404, 410, 412 or 416, which are the caller's to judge.
  */
 MUST_CHECK int cloud_call(struct cloud *c, const struct cloud_call *call,
 			  struct http_answer *a, struct err *e);

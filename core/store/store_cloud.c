@@ -32,6 +32,8 @@
 #define SMALL_MAX (1u << 20)
 /* /readyz asks no more often than so. */
 #define CHECK_TTL_MS 5000u
+/* A blob is sent so often when the cloud loses it on the way. */
+#define UPLOADS 3u
 
 struct store_cloud {
 	struct store base;
@@ -191,9 +193,10 @@ cloud_has_near(struct store *st, const struct digest *d, bool *ret_found,
 
 /* --- writing */
 
+/* One upload from its beginning; *ret_lost as for a cloud's put. */
 static int
-upload(struct store_cloud *s, const struct staged *t, const struct digest *d,
-       struct err *e)
+upload_once(struct store_cloud *s, const struct staged *t,
+	    const struct digest *d, bool *ret_lost, struct err *e)
 {
 	const struct cloud_blob blob = {
 		.bytes = t->fd < 0 ? t->small.p : NULL,
@@ -202,22 +205,55 @@ upload(struct store_cloud *s, const struct staged *t, const struct digest *d,
 		.digest = d,
 		.crc32c = t->crc32c,
 	};
+	struct err why = ERR_INIT;
 	char key[KEY_CAP];
 	uint64_t size = 0;
 	bool found;
 
 	key_of(d, key);
-	if (s->cloud->ops->put(s->cloud, key, &blob, e) < 0)
+	if (s->cloud->ops->put(s->cloud, key, &blob, ret_lost, &why) < 0 &&
+	    !*ret_lost) {
+		*e = why;
 		return -1;
-	/* Trust, but look: a record of a blob that isn't whole is for ever. */
-	if (ask(s, d, true, &found, &size, e) < 0)
+	}
+	/*
+	 * Trust, but look: a record of a blob that isn't whole is for ever.
+	 * And what was lost may have been complete before.
+	 */
+	if (ask(s, d, true, &found, &size, e) < 0) {
+		*ret_lost = false;
 		return -1;
-	if (!found || size != t->size) {
-		known_forget(s->known, d);
-		return err_set(e, ERR_STORAGE,
-			       "storage: %s: a blob of %" PRIu64
-			       " bytes was uploaded, %" PRIu64 " are there",
-			       s->cloud->name, t->size, found ? size : 0);
+	}
+	if (found && size == t->size)
+		return 0;
+	known_forget(s->known, d);
+	if (*ret_lost) {
+		*e = why;
+		return -1;
+	}
+	return err_set(e, ERR_STORAGE,
+		       "storage: %s: a blob of %" PRIu64
+		       " bytes was uploaded, %" PRIu64 " are there",
+		       s->cloud->name, t->size, found ? size : 0);
+}
+
+static int
+upload(struct store_cloud *s, const struct staged *t, const struct digest *d,
+       struct err *e)
+{
+	bool lost = false;
+
+	for (unsigned i = 0; upload_once(s, t, d, &lost, e) < 0; i++) {
+		if (!lost)
+			return -1;
+		if (i + 1 == UPLOADS) {
+			err_append(e, " (begun %u times)", UPLOADS);
+			return -1;
+		}
+		log_debug("storage.lost", LOG_S("error", e->msg),
+			  LOG_N("attempt", i + 1));
+		err_clear(e);
+		http_pause(i, s->cloud->pause_ms, 8000);
 	}
 	return 0;
 }
@@ -340,6 +376,7 @@ cloud_put_record(struct store *st, const char *name, const void *p, size_t n,
 		 struct err *e)
 {
 	struct cloud *c = cloud_of(st)->cloud;
+	bool lost; /* never: it goes in one call */
 	struct digest d;
 	const struct cloud_blob blob = {
 		.bytes = p,
@@ -350,7 +387,7 @@ cloud_put_record(struct store *st, const char *name, const void *p, size_t n,
 	};
 
 	digest_of(p, n, &d);
-	return c->ops->put(c, name, &blob, e);
+	return c->ops->put(c, name, &blob, &lost, e);
 }
 
 static int

@@ -228,11 +228,11 @@ received(const struct http_answer *a)
 
 /*
  * One piece, or with n 0 a question. *ret_at is where the next one begins,
- * or size when it is done.
+ * or size when it is done. *ret_lost: there is no such session any more.
  */
 static int
 send_piece(struct cloud *c, const char *session, const struct cloud_blob *blob,
-	   uint64_t n, uint64_t *ret_at, struct err *e)
+	   uint64_t n, uint64_t *ret_at, bool *ret_lost, struct err *e)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	char range[96];
@@ -263,6 +263,7 @@ send_piece(struct cloud *c, const char *session, const struct cloud_blob *blob,
 		*ret_at = blob->size;
 		return 0;
 	}
+	*ret_lost = a.status == 404 || a.status == 410;
 	if (a.status != 308)
 		return cloud_unexpected(c, &call, &a, e);
 	*ret_at = received(&a);
@@ -275,7 +276,7 @@ send_piece(struct cloud *c, const char *session, const struct cloud_blob *blob,
  */
 static int
 put_pieces(struct cloud *c, const char *session, const struct cloud_blob *blob,
-	   struct err *e)
+	   bool *ret_lost, struct err *e)
 {
 	uint64_t at = 0, before;
 	unsigned stuck = 0;
@@ -286,10 +287,11 @@ put_pieces(struct cloud *c, const char *session, const struct cloud_blob *blob,
 		before = at;
 		if (send_piece(c, session, blob,
 			       left < c->part_size ? left : c->part_size, &at,
-			       e) < 0) {
+			       ret_lost, e) < 0) {
 			struct err why = ERR_INIT;
 
-			if (send_piece(c, session, blob, 0, &at, &why) < 0)
+			if (*ret_lost || send_piece(c, session, blob, 0, &at,
+						    ret_lost, &why) < 0)
 				return -1;
 			err_clear(e);
 		}
@@ -307,16 +309,17 @@ put_pieces(struct cloud *c, const char *session, const struct cloud_blob *blob,
 
 static int
 gcs_put(struct cloud *c, const char *key, const struct cloud_blob *blob,
-	struct err *e)
+	bool *ret_lost, struct err *e)
 {
 	AUTO(buf) struct buf path = BUF_INIT, session = BUF_INIT;
 
+	*ret_lost = false;
 	buf_printf(&path, "/upload/storage/v1/b/%s/o", gcs_of(c)->bucket);
 	if (blob->bytes)
 		return put_bytes(c, path.p, key, blob, e);
 	if (open_session(c, path.p, key, blob, &session, e) < 0)
 		return -1;
-	return put_pieces(c, session.p, blob, e);
+	return put_pieces(c, session.p, blob, ret_lost, e);
 }
 
 /* --- listing */

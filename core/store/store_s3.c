@@ -221,7 +221,8 @@ start_upload(struct cloud *c, const char *path, struct buf *ret_id,
 /* One part; its line of the list at the end is appended to done. */
 static int
 put_part(struct cloud *c, const char *path, const char *id, unsigned number,
-	 const struct cloud_blob *blob, struct buf *done, struct err *e)
+	 const struct cloud_blob *blob, struct buf *done, bool *ret_lost,
+	 struct err *e)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	AUTO(buf) struct buf etag = BUF_INIT;
@@ -244,6 +245,7 @@ put_part(struct cloud *c, const char *path, const char *id, unsigned number,
 	(void)snprintf(text, sizeof(text), "%u", number);
 	if (cloud_call(c, &call, &a, e) < 0)
 		return -1;
+	*ret_lost = a.status == 404;
 	if (a.status != 200 || !http_answer_header(&a, "etag", &etag) ||
 	    etag.len == 0 || etag.len > 256 || strpbrk(etag.p, "<>&"))
 		return cloud_unexpected(c, &call, &a, e);
@@ -265,7 +267,7 @@ is_complete(const struct http_answer *a)
 
 static int
 complete_upload(struct cloud *c, const char *path, const char *id,
-		const struct buf *parts, struct err *e)
+		const struct buf *parts, bool *ret_lost, struct err *e)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	AUTO(buf) struct buf body = BUF_INIT;
@@ -289,11 +291,9 @@ complete_upload(struct cloud *c, const char *path, const char *id,
 	call.size = body.len;
 	if (cloud_call(c, &call, &a, e) < 0)
 		return -1;
-	/*
-	 * 404: an earlier attempt whose answer got lost has completed it, or
-	 * it is gone; who looks at the blob afterwards knows which.
-	 */
-	if (a.status != 200 && a.status != 404)
+	/* An earlier attempt whose answer got lost may have completed it. */
+	*ret_lost = a.status == 404;
+	if (a.status != 200)
 		return cloud_unexpected(c, &call, &a, e);
 	return 0;
 }
@@ -317,7 +317,7 @@ abort_upload(struct cloud *c, const char *path, const char *id)
 
 static int
 put_parts(struct cloud *c, const char *path, const struct cloud_blob *blob,
-	  struct err *e)
+	  bool *ret_lost, struct err *e)
 {
 	AUTO(buf) struct buf id = BUF_INIT, done = BUF_INIT;
 	uint64_t n = (blob->size + c->part_size - 1) / c->part_size;
@@ -331,9 +331,9 @@ put_parts(struct cloud *c, const char *path, const struct cloud_blob *blob,
 	if (start_upload(c, path, &id, e) < 0)
 		return -1;
 	for (unsigned i = 1; r == 0 && i <= n; i++)
-		r = put_part(c, path, id.p, i, blob, &done, e);
+		r = put_part(c, path, id.p, i, blob, &done, ret_lost, e);
 	if (r == 0)
-		r = complete_upload(c, path, id.p, &done, e);
+		r = complete_upload(c, path, id.p, &done, ret_lost, e);
 	if (r < 0)
 		abort_upload(c, path, id.p);
 	return r;
@@ -341,14 +341,15 @@ put_parts(struct cloud *c, const char *path, const struct cloud_blob *blob,
 
 static int
 s3_put(struct cloud *c, const char *key, const struct cloud_blob *blob,
-       struct err *e)
+       bool *ret_lost, struct err *e)
 {
 	AUTO(buf) struct buf path = BUF_INIT;
 
+	*ret_lost = false;
 	s3_path(c, key, &path);
 	if (blob->bytes || blob->size <= c->part_size)
 		return put_whole(c, path.p, blob, e);
-	return put_parts(c, path.p, blob, e);
+	return put_parts(c, path.p, blob, ret_lost, e);
 }
 
 /* --- listing */

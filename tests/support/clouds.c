@@ -218,10 +218,9 @@ test_cloud_stop(struct test_cloud *c)
 }
 
 static void
-control(struct test_cloud *c, const char *method, const char *what,
-	const char *body)
+control_answer(struct test_cloud *c, const char *method, const char *what,
+	       const char *body, struct http_answer *a)
 {
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	struct http *h = http_new(&(struct http_options){.ca_file = NULL});
 	char url[96];
 	const struct http_request r = {
@@ -229,13 +228,41 @@ control(struct test_cloud *c, const char *method, const char *what,
 		.url = url,
 		.body = body,
 		.size = strlen(body),
+		.max_answer = 16u << 20,
 	};
 	struct err e = ERR_INIT;
 
 	(void)snprintf(url, sizeof(url), "%s/-/%s", c->url, what);
-	if (http_do(h, &r, &a, &e) < 0)
+	if (http_do(h, &r, a, &e) < 0)
 		printf("# %s\n", e.msg);
 	http_free(h);
+}
+
+static void
+control(struct test_cloud *c, const char *method, const char *what,
+	const char *body)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+
+	control_answer(c, method, what, body, &a);
+}
+
+size_t
+test_cloud_count(struct test_cloud *c, const char *part)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	struct str rest, line;
+	size_t n = 0;
+
+	control_answer(c, "GET", "calls", "", &a);
+	rest = (struct str){a.body.p, a.body.len};
+	while (str_cut(&rest, '\n', &line)) {
+		AUTO(buf) struct buf text = BUF_INIT;
+
+		buf_add(&text, line.p, line.n);
+		n += strstr(text.p, part) != NULL;
+	}
+	return n;
 }
 
 void

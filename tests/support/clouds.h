@@ -71,4 +71,7 @@ bool test_log_end(struct test_log *l);
 void test_cloud_fault(struct test_cloud *c, const char *json);
 void test_cloud_heal(struct test_cloud *c);
 
+/* The calls so far whose line ("METHOD PATH STATUS") has this in it. */
+size_t test_cloud_count(struct test_cloud *c, const char *part);
+
 #endif

@@ -36,6 +36,8 @@ class Fault:
     corrupt   change a byte of the body, of an upload or of an answer
     lose      say that all went well, and keep nothing
     shorten   keep half of an upload, and say that all went well
+    forget    know nothing (more) of the large upload that goes on here
+    forget:N  the same, and answer with this status (GCS)
     """
 
     def __init__(self, d):

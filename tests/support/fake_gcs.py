@@ -231,6 +231,13 @@ class GCS(fake_cloud.Handler):
                                                      self.url_path, upload))])
 
     def piece(self, upload):
+        fault, _, status = (self.fault or "").partition(":")
+        if fault == "forget":
+            self.server.sessions.pop(upload, None)
+        if upload not in self.server.sessions:
+            self.drop_body()
+            self.fail(int(status or 404), "notFound")
+            return
         meta, temp = self.server.sessions[upload]
         m = re.match(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)$",
                      self.headers.get("Content-Range") or "")

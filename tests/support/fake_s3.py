@@ -179,6 +179,8 @@ class S3(fake_cloud.Handler):
         signed_url = "X-Amz-Signature" in self.args
         if not (self.check_url() if signed_url else self.check_headers()):
             return
+        if self.fault == "forget":
+            self.abort()
         bucket, _, key = urllib.parse.unquote(
             self.url_path[1:]).partition("/")
         if bucket != self.server.bucket:
