@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "core/assemble.h"
@@ -12,6 +11,7 @@
 #include "core/pack/pack.h"
 #include "core/state.h"
 #include "core/store/store.h"
+#include "tests/support/must.h"
 #include "tests/support/store_mem.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
@@ -52,10 +52,7 @@ begin(const char *dir, unsigned threads)
 	struct err e = ERR_INIT;
 
 	s.cache.store = store_mem_new();
-	if (state_open(tree_path("%s", dir), &s.cache.state, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(state_open(tree_path("%s", dir), &s.cache.state, &e), &e);
 	s.as = (struct assembler){
 		.cache = &s.cache,
 		.flights = flights_new(),
@@ -279,10 +276,7 @@ test_yield(void)
 	char back[8];
 	size_t n;
 
-	if (members_open(tree_path("members"), 1 << 20, &m, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(members_open(tree_path("members"), 1 << 20, &m, &e), &e);
 	digest_of("key", 3, &key);
 	members_put(m, &key, "member", 6);
 	begin("yield", 1);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SBOMs of an image in a storage in memory; no Nix is needed. */
-#include <stdlib.h>
 
 #include "core/attach.h"
 #include "core/base/arena.h"
@@ -16,6 +15,7 @@
 #include "core/nix.h"
 #include "core/state.h"
 #include "core/store/store.h"
+#include "tests/support/must.h"
 #include "tests/support/store_mem.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
@@ -43,15 +43,6 @@ static struct nix_output output = {
 	.license = "GPL-3.0-or-later",
 };
 static const struct nix_outputs outputs = {.v = &output, .n = 1};
-
-static void
-must(int r, const struct err *e)
-{
-	if (r == 0)
-		return;
-	printf("Bail out! %s\n", e->msg);
-	exit(1);
-}
 
 /* A manifest whose layers are the two paths and one without paths. */
 static struct manifest_info

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include "core/base/err.h"
 #include "core/buildlog.h"
 #include "core/sys/fs.h"
+#include "tests/support/must.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
 
@@ -21,10 +21,7 @@ open_logs(const char *name)
 	struct buildlogs *t;
 	struct err e = ERR_INIT;
 
-	if (buildlogs_open(tree_path("%s", name), &t, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(buildlogs_open(tree_path("%s", name), &t, &e), &e);
 	return t;
 }
 

@@ -14,6 +14,7 @@
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
+#include "tests/support/must.h"
 #include "tests/support/store_mem.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
@@ -30,10 +31,7 @@ must_put(struct store *st, const void *p, size_t n, struct digest *ret)
 {
 	struct err e = ERR_INIT;
 
-	if (store_put(st, p, n, ret, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(store_put(st, p, n, ret, &e), &e);
 }
 
 static void
@@ -71,10 +69,7 @@ open_cache(struct store *st, const char *dir)
 	struct cache c = {.store = st};
 	struct err e = ERR_INIT;
 
-	if (state_open(tree_path("%s", dir), &c.state, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(state_open(tree_path("%s", dir), &c.state, &e), &e);
 	return c;
 }
 

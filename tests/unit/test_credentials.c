@@ -13,6 +13,7 @@
 #include "core/sys/fs.h"
 #include "core/sys/http.h"
 #include "tests/support/clouds.h"
+#include "tests/support/must.h"
 #include "tests/support/tap.h"
 
 /* Files with tokens and keys, and where the fake is, without a key. */
@@ -99,10 +100,7 @@ reopen(struct world *w)
 	struct store *st = NULL;
 	struct err e = ERR_INIT;
 
-	if (store_open(&w->c.options, &st, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(store_open(&w->c.options, &st, &e), &e);
 	return st;
 }
 

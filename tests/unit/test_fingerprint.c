@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/sys/fingerprint.h"
+#include "tests/support/must.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
 
@@ -33,10 +33,7 @@ print(const char *path, char ret[FINGERPRINT_CAP])
 {
 	struct err e = ERR_INIT;
 
-	if (fingerprint_tree(path, ret, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(fingerprint_tree(path, ret, &e), &e);
 	return ret;
 }
 

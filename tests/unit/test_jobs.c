@@ -9,6 +9,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/jobs.h"
+#include "tests/support/must.h"
 #include "tests/support/tap.h"
 
 /* Long enough for any machine; passed only when something is broken. */
@@ -112,10 +113,7 @@ must_start(const char *key, enum order order)
 	struct err e = ERR_INIT;
 	struct job *j = NULL;
 
-	if (start(key, order, &j, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(start(key, order, &j, &e), &e);
 	return j;
 }
 

@@ -3,7 +3,6 @@
  * Golden bytes are in tests/golden/manifest: they were written by another
  * program from the specification, and their digests are in SHA256SUMS there.
  */
-#include <stdlib.h>
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
@@ -12,6 +11,7 @@
 #include "core/model/image.h"
 #include "core/model/manifest.h"
 #include "core/sys/fs.h"
+#include "tests/support/must.h"
 #include "tests/support/tap.h"
 
 #define GOLDEN "tests/golden/manifest"
@@ -78,10 +78,7 @@ read_golden(const char *name, struct buf *to)
 	struct err e = ERR_INIT;
 
 	buf_printf(&path, "%s/%s", GOLDEN, name);
-	if (fs_read_file(path.p, 1u << 20, to, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(fs_read_file(path.p, 1u << 20, to, &e), &e);
 }
 
 /* Compare with the golden file and with its line in SHA256SUMS. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
 
 #include "core/base/arena.h"
 #include "core/base/err.h"
@@ -7,18 +6,10 @@
 #include "core/state.h"
 #include "core/store/store.h"
 #include "core/sys/log.h"
+#include "tests/support/must.h"
 #include "tests/support/store_mem.h"
 #include "tests/support/tap.h"
 #include "tests/support/tree.h"
-
-static void
-must(int r, const struct err *e)
-{
-	if (r == 0)
-		return;
-	printf("Bail out! %s\n", e->msg);
-	exit(1);
-}
 
 /* All images, each with its tags: "a:1,2 b:3 ". */
 static const char *

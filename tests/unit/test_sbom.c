@@ -3,7 +3,6 @@
  * Documents for a small closure against tests/golden/sbom, which
  * tests/support/sbom-check holds against the formats' schemas.
  */
-#include <stdlib.h>
 
 #include "core/base/arena.h"
 #include "core/base/buf.h"
@@ -13,6 +12,7 @@
 #include "core/model/manifest.h"
 #include "core/model/sbom.h"
 #include "core/sys/fs.h"
+#include "tests/support/must.h"
 #include "tests/support/tap.h"
 
 #define GOLDEN "tests/golden/sbom"
@@ -111,10 +111,7 @@ is_golden(const struct buf *got, const char *name)
 	struct err e = ERR_INIT;
 
 	buf_printf(&path, GOLDEN "/%s", name);
-	if (fs_read_file(path.p, 1u << 20, &want, &e) < 0) {
-		printf("Bail out! %s\n", e.msg);
-		exit(1);
-	}
+	must(fs_read_file(path.p, 1u << 20, &want, &e), &e);
 	is_str(got->p, want.p, name);
 }
 
