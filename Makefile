@@ -205,8 +205,10 @@ UNIT_TESTS := \
 	tests/unit/test_sbom.c \
 	tests/unit/test_server.c \
 	tests/unit/test_sign.c \
-	tests/unit/test_state.c \
 	tests/unit/test_sources.c \
+	tests/unit/test_state.c \
+	tests/unit/test_state_damage.c \
+	tests/unit/test_state_versions.c \
 	tests/unit/test_store.c \
 	tests/unit/test_store_fs.c \
 	tests/unit/test_tar.c
@@ -458,9 +460,11 @@ $(B)/tests/test_cache: $(B)/tests/support/store_mem.o \
 	$(B)/tests/support/tree.o $(LIB_CORE) $(LIB_STORE) $(LIB_MODEL) \
 	$(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_cache: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
-$(B)/tests/test_state: $(B)/tests/support/tree.o $(LIB_CORE) \
-	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
-$(B)/tests/test_state: TEST_LIBS = -lsqlite3 $(LIBS_BASE)
+TESTS_STATE := $(addprefix $(B)/tests/,test_state test_state_damage \
+	test_state_versions)
+$(TESTS_STATE): $(B)/tests/support/rows.o $(B)/tests/support/tree.o \
+	$(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(TESTS_STATE): TEST_LIBS = -lsqlite3 $(LIBS_BASE)
 $(B)/tests/test_resolve: $(B)/tests/support/tree.o $(LIB_CORE) \
 	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_resolve: TEST_LIBS = -lcurl $(LIBS_BASE)
