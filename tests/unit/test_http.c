@@ -142,6 +142,17 @@ ask(struct http *h, const struct fake *f, const char *path,
 }
 
 static void
+fails(struct http *h, const struct fake *f, const char *path,
+      struct http_request r, enum err_kind kind, const char *says)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	struct err e = ERR_INIT;
+
+	ok(ask(h, f, path, r, &a, &e) < 0 && e.kind == kind, "%s: %s", says,
+	   e.msg);
+}
+
+static void
 test_answers(struct http *h, struct fake *f)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
@@ -162,8 +173,8 @@ test_answers(struct http *h, struct fake *f)
 	ok(ask(h, f, "/gone", get, &a, &e) == 0 && a.status == 404,
 	   "any status is an answer");
 	get.max_answer = 4;
-	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_INVALID,
-	   "more than was asked for is an error: %s", e.msg);
+	fails(h, f, "/ok", get, ERR_INVALID,
+	      "more than was asked for is an error");
 	get.max_answer = 5;
 	get.to_fd = true;
 	get.out = fileno(file);
@@ -173,18 +184,16 @@ test_answers(struct http *h, struct fake *f)
 		   memcmp(text, "hello", 5) == 0,
 	   "an answer can go to a file");
 	get.max_answer = 4;
-	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_INVALID,
-	   "which holds no more than asked for: %s", e.msg);
+	fails(h, f, "/ok", get, ERR_INVALID,
+	      "which holds no more than asked for");
 	get.max_answer = 5;
 	get.out = full;
-	ok(ask(h, f, "/ok", get, &a, &e) < 0 && e.kind == ERR_SYSTEM,
-	   "a file that is full: %s", e.msg);
+	fails(h, f, "/ok", get, ERR_SYSTEM, "a file that is full");
 	get.to_fd = false;
 	(void)close(full);
 	(void)fclose(file);
 	get.max_answer = 500;
-	ok(ask(h, f, "/short", get, &a, &e) < 0 && e.kind == ERR_UPSTREAM,
-	   "and less than was announced: %s", e.msg);
+	fails(h, f, "/short", get, ERR_UPSTREAM, "and less than was announced");
 	ok(ask(h, f, "/garbage?secret", get, &a, &e) < 0 &&
 		   !strstr(e.msg, "secret") && !strstr(e.msg, "no web"),
 	   "and garbage, which is not quoted: %s", e.msg);
@@ -249,8 +258,7 @@ test_bodies(struct http *h, struct fake *f)
 		   str_has_suffix(f->seen.p, "\r\n\r\n3456"),
 	   "POST of a part of a file");
 	put.size = 40;
-	ok(ask(h, f, "/post", put, &a, &e) < 0 && e.kind == ERR_SYSTEM,
-	   "a file that is too short: %s", e.msg);
+	fails(h, f, "/post", put, ERR_SYSTEM, "a file that is too short");
 	put = (struct http_request){.method = "HEAD"};
 	ok(ask(h, f, "/ok", put, &a, &e) == 0 && a.status == 200 &&
 		   a.body.len == 0 &&
