@@ -229,6 +229,26 @@ wait_is_over(const struct app *a, struct exchange *x, enum wake why)
 	return true;
 }
 
+/*
+ * The image can't be had. Of a 404 containerd, also under Docker and the
+ * kubelet, says "not found" and no more; of another 4xx it shows the reason
+ * phrase. But where we stand nearby for another registry (?ns=), a 404 leaves
+ * the last word to that one. oras shows the warning, which the others would
+ * show beside what they print already.
+ */
+static bool
+fail_image(struct exchange *x, const struct err *e)
+{
+	bool by_reason = is_containerd(x) && !x->route.query.ns;
+
+	(void)app_fail(x, e, FAULT_NAME,
+		       by_reason ? FAULT_BUILD : FAULT_NO_MANIFEST);
+	if (x->response.status == 404 &&
+	    str_has_prefix(x->request.user_agent, "oras/"))
+		response_warning(&x->response, e->msg);
+	return true;
+}
+
 /* The build has made every form: the one that this client takes. */
 static bool
 send_built(struct app *a, struct exchange *x, const struct manifest_info *made)
@@ -254,7 +274,7 @@ follow_job(struct app *a, struct exchange *x, enum wake why)
 	case JOB_DONE:
 		return send_built(a, x, &info);
 	case JOB_FAILED:
-		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+		return fail_image(x, &e);
 	case JOB_RUNNING:
 		break;
 	}
@@ -313,7 +333,7 @@ manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 	if (image_parse(&x->arena, x->route.name, &image, &e) < 0 ||
 	    engine_find(a->engine, &image, x->route.tag, &accept, &found, &info,
 			&e) < 0)
-		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+		return fail_image(x, &e);
 	if (found && try_manifest(a, x, &info, &e))
 		return true;
 	err_clear(&e);
@@ -321,7 +341,7 @@ manifest_by_tag(struct app *a, struct exchange *x, enum wake why)
 		return send_to_wait(x);
 	if (engine_start(a->engine, &image, x->route.tag, &accept, &x->job,
 			 &e) < 0)
-		return app_fail(x, &e, FAULT_NAME, FAULT_NO_MANIFEST);
+		return fail_image(x, &e);
 	return follow_job(a, x, why);
 }
 

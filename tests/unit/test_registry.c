@@ -485,6 +485,40 @@ test_ends(void)
 	       "what was built is there");
 }
 
+/* Those that make "not found" of a 404, and how they get to see why. */
+static void
+test_missing(void)
+{
+	static const struct {
+		const char *agent, *query;
+		unsigned status;
+		const char *part;
+	} who[] = {
+		{CONTAINERD, "", 422, "Status: 422 there is no"},
+		{DOCKER_C8D, "", 422, "Status: 422 there is no"},
+		{CONTAINERD, "?ns=other.example", 404, "MANIFEST_UNKNOWN"},
+		{"oras/1.2.3", "", 404, "Warning: 299 - \"there is no"},
+		{SKOPEO, "", 404, "MANIFEST_UNKNOWN"},
+	};
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(who); i++) {
+		char uri[100];
+
+		(void)snprintf(uri, sizeof(uri), "/v2/a/manifests/other%s",
+			       who[i].query);
+		is_u64(status("GET", uri, who[i].agent, &text), who[i].status,
+		       who[i].agent);
+		ok(has(&text, who[i].part), "... %s", who[i].part);
+		ok(!strstr(text.p, "Warning") == !strstr(who[i].part, "Warn"),
+		   "... and nobody is told twice");
+		(void)snprintf(uri, sizeof(uri), "/v2/a/manifests/" NONE "%s",
+			       who[i].query);
+		is_u64(status("GET", uri, who[i].agent, &text), 404,
+		       "... a digest that isn't there is a 404");
+	}
+}
+
 static void
 test_site(void)
 {
@@ -538,6 +572,7 @@ main(void)
 	test_digest();
 	test_keeping();
 	test_ends();
+	test_missing();
 	test_waits();
 	test_deadlines();
 	test_site();
