@@ -464,7 +464,8 @@ test_limits(void)
 	static const struct failure paths = {
 		"git", ERR_DENIED, "more than the 5 that are allowed", NULL};
 	static const struct failure size = {
-		"git", ERR_DENIED, "more than the 2 MB that are allowed", NULL};
+		"git", ERR_DENIED, "more than the 2.0 MB that are allowed",
+		NULL};
 	struct nix_options o = nix_set_options();
 	struct nix *n;
 
