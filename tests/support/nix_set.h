@@ -58,6 +58,7 @@ bool nix_set_none_left(const char *text);
 /* Does an error name a path of this machine? */
 bool nix_set_leaks(const struct err *e);
 
+/* NULL, which the tests below do nothing with, when it fails: that is told. */
 static inline struct nix *
 open_with(const struct nix_options *o)
 {
@@ -81,8 +82,11 @@ static inline void
 test_failure(struct nix *n, const struct failure *f)
 {
 	struct result r;
-	int got = nix_set_make(n, f->name, NULL, &r);
+	int got;
 
+	if (!n)
+		return;
+	got = nix_set_make(n, f->name, NULL, &r);
 	if (!ok(got < 0 && r.e.kind == f->kind && strstr(r.e.msg, f->says),
 		"%s is %s: %s", f->name, err_kind_name(f->kind), f->says))
 		printf("# got:  %s: %s\n", err_kind_name(r.e.kind), r.e.msg);
@@ -90,6 +94,24 @@ test_failure(struct nix *n, const struct failure *f)
 		printf("# got:  %s\n", r.e.detail);
 	if (nix_set_leaks(&r.e))
 		ok(false, "no path in: %s / %s", r.e.msg, r.e.detail);
+	result_release(&r);
+}
+
+static inline void
+test_fail(struct nix *n, const struct failure *v, size_t n_v)
+{
+	for (size_t i = 0; i < n_v; i++)
+		test_failure(n, &v[i]);
+}
+
+static inline void
+test_served(struct nix *n, const char *names, const char *says)
+{
+	struct result r;
+
+	if (!n)
+		return;
+	ok(nix_set_make(n, names, NULL, &r) == 0, "%s: %s", says, r.e.msg);
 	result_release(&r);
 }
 

@@ -183,8 +183,7 @@ static const struct failure endless[] = {
 static void
 test_failures(struct nix *n)
 {
-	for (size_t i = 0; i < ARRAY_LEN(failures); i++)
-		test_failure(n, &failures[i]);
+	test_fail(n, failures, ARRAY_LEN(failures));
 	is_u64(nix_set_entries(n->roots), 1, "no root is left of a failure");
 }
 
@@ -196,8 +195,7 @@ test_endless(void)
 
 	o.timeout_s = 3;
 	n = open_with(&o);
-	for (size_t i = 0; n && i < ARRAY_LEN(endless); i++)
-		test_failure(n, &endless[i]);
+	test_fail(n, endless, ARRAY_LEN(endless));
 	ok(nix_set_none_left("tick $i") && nix_set_none_left("not stopping"),
 	   "no builder outlives its limit, not one that ignores SIGTERM");
 	nix_free(n);
@@ -295,19 +293,15 @@ test_allow_insides(void)
 	};
 	struct nix_options o = nix_set_options();
 	struct nix *n;
-	struct result r;
 
 	o.allow = allow;
 	o.n_allow = ARRAY_LEN(allow);
 	o.overlays = &policy_overlay;
 	o.n_overlays = 1;
 	n = open_with(&o);
-	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
-		test_failure(n, &cases[i]);
-	ok(n && nix_set_make(n, "hello.out tool.out tool deep.pkgs.jq", NULL,
-			     &r) == 0,
-	   "outputs are, and what a pattern names: %s", r.e.msg);
-	result_release(&r);
+	test_fail(n, cases, ARRAY_LEN(cases));
+	test_served(n, "hello.out tool.out tool deep.pkgs.jq",
+		    "outputs are, and what a pattern names");
 	nix_free(n);
 }
 
@@ -333,24 +327,20 @@ test_lies(void)
 	static const struct failure bomb = {
 		"bomb", ERR_DENIED, "needs more than 64 MiB of memory", NULL};
 	struct nix_options o = nix_set_options();
-	struct nix *n;
-
 	struct rusage used;
+	struct nix *n;
 
 	o.overlays = &policy_overlay;
 	o.n_overlays = 1;
 	o.eval_memory = 64u << 20;
 	n = open_with(&o);
-	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
-		test_failure(n, &cases[i]);
+	test_fail(n, cases, ARRAY_LEN(cases));
 	nix_free(n);
 	o.allowed_uris = "http://127.0.0.1:1/";
 	n = open_with(&o);
-	if (n) {
-		test_failure(n, &fetches);
-		test_failure(n, &tells);
-		test_failure(n, &bomb);
-	}
+	test_failure(n, &fetches);
+	test_failure(n, &tells);
+	test_failure(n, &bomb);
 	nix_free(n);
 	/* A string of its size, while it is made, is not on Nix's heap. */
 	(void)getrusage(RUSAGE_CHILDREN, &used);
@@ -376,38 +366,30 @@ test_deny_aliases(void)
 		{"secretalias.out", ERR_DENIED, "does not serve", NULL},
 		{"bash", ERR_DENIED, "does not serve bash", NULL},
 		{"pkgs.multi.dev", ERR_DENIED, "does not serve", NULL},
+		/* What can't be evaluated is no other's fault. */
+		{"hello multi pkgs.jq throwingalias", ERR_BUILD,
+		 "always throws", NULL},
 	};
 	struct nix_options o = nix_set_options();
 	uint64_t before;
 	struct nix *n;
-	struct result r;
 
 	o.deny = deny;
 	o.n_deny = ARRAY_LEN(deny);
 	o.overlays = &policy_overlay;
 	o.n_overlays = 1;
 	n = open_with(&o);
-	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
-		test_failure(n, &cases[i]);
-	ok(n &&
-		   nix_set_make(n, "hello multi pkgs.jq throwingalias", NULL,
-				&r) < 0 &&
-		   strstr(r.e.msg, "always throws"),
-	   "what can't be evaluated is no other's fault: %s", r.e.msg);
-	result_release(&r);
-	ok(n && nix_set_make(n, "hello multi pkgs.jq samename", NULL, &r) == 0,
-	   "the rest is served: %s", r.e.msg);
-	result_release(&r);
+	test_fail(n, cases, ARRAY_LEN(cases));
+	test_served(n, "hello multi pkgs.jq samename", "the rest is served");
 	nix_free(n);
-	n = NULL;
 	o.n_deny = 5;
 	n = open_with(&o);
-	ok(n && nix_set_make(n, "hello", NULL, &r) == 0, "and once more");
-	result_release(&r);
-	before = n ? nix_processes(n) : 0;
-	ok(n && nix_set_make(n, "hello jq", NULL, &r) == 0, "%s", r.e.msg);
+	if (!n)
+		return;
+	test_served(n, "hello", "and once more");
+	before = nix_processes(n);
+	test_served(n, "hello jq", "and others");
 	is_u64(nix_processes(n) - before, 4, "at the cost of no process");
-	result_release(&r);
 	nix_free(n);
 }
 
@@ -425,19 +407,15 @@ test_policy(void)
 	};
 	struct nix_options o = nix_set_options();
 	struct nix *n;
-	struct result r;
 
 	o.allow = allow;
 	o.n_allow = ARRAY_LEN(allow);
 	o.deny = deny;
 	o.n_deny = ARRAY_LEN(deny);
 	n = open_with(&o);
-	for (size_t i = 0; n && i < ARRAY_LEN(cases); i++)
-		test_failure(n, &cases[i]);
-	ok(n && nix_set_make(n, "cacert iana-etc git xorg.xev python3", NULL,
-			     &r) == 0,
-	   "what is allowed is served");
-	result_release(&r);
+	test_fail(n, cases, ARRAY_LEN(cases));
+	test_served(n, "cacert iana-etc git xorg.xev python3",
+		    "what is allowed is served");
 	nix_free(n);
 }
 
@@ -446,15 +424,11 @@ test_config(void)
 {
 	struct nix_options o = nix_set_options();
 	struct nix *n;
-	struct result r;
 
 	o.allow_unfree = o.allow_broken = o.allow_insecure = true;
 	n = open_with(&o);
-	ok(n && nix_set_make(n,
-			     "unfreepkg brokenpkg insecurepkg dependsonunfree",
-			     NULL, &r) == 0,
-	   "the operator may allow them: %s", r.e.msg);
-	result_release(&r);
+	test_served(n, "unfreepkg brokenpkg insecurepkg dependsonunfree",
+		    "the operator may allow them");
 	nix_free(n);
 }
 
@@ -471,14 +445,12 @@ test_limits(void)
 
 	o.max_closure_paths = 5;
 	n = open_with(&o);
-	if (n)
-		test_failure(n, &paths);
+	test_failure(n, &paths);
 	nix_free(n);
 	o.max_closure_paths = 0;
 	o.max_closure_size = 2000000;
 	n = open_with(&o);
-	if (n)
-		test_failure(n, &size);
+	test_failure(n, &size);
 	nix_free(n);
 }
 
