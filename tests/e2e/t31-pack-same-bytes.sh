@@ -49,7 +49,9 @@ done
 # All or nothing.
 mkdir "$tmp/out"
 head -c 60M /dev/urandom > "$root$a/large"
-firn -c gzip:12 -o "$tmp/out/layer" > /dev/null 2>&1 &
+# exec: its pid is the one that is killed.
+(exec "$top/build/firn" pack --root "$root" -c gzip:12 -o "$tmp/out/layer" \
+	"$a" "$b") > /dev/null 2>&1 &
 pid=$!
 sleep 0.5
 kill -KILL "$pid" && wait "$pid" 2> /dev/null
