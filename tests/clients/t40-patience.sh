@@ -43,7 +43,8 @@ pulls() { # CLIENT
 	note "$1" "$status" "pulls it at its first try" ||
 		quote "$1" "$(tail -n 3 "$dir.out")"
 	quote "$1" "$1 waited $((EPOCHSECONDS - start)) s"
-	[ $((EPOCHSECONDS - start)) -ge $((seconds - 1)) ]
+	# Another one may have begun to ask a little earlier.
+	[ $((EPOCHSECONDS - start)) -ge $((seconds - 10)) ]
 	note "$1" $? "  which took as long as the build"
 }
 each_client pulls

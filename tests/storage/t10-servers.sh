@@ -16,7 +16,7 @@ trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; cleanup' EXIT
 
 wait_for() { # URL: until something answers
 	local i
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		curl -s -o /dev/null "$1" && return
 		sleep 0.1
 	done
