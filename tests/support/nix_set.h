@@ -98,13 +98,6 @@ test_failure(struct nix *n, const struct failure *f)
 }
 
 static inline void
-test_fail(struct nix *n, const struct failure *v, size_t n_v)
-{
-	for (size_t i = 0; i < n_v; i++)
-		test_failure(n, &v[i]);
-}
-
-static inline void
 test_served(struct nix *n, const char *names, const char *says)
 {
 	struct result r;

@@ -157,6 +157,7 @@ test_twice_in_one(void)
 }
 
 struct call {
+	pthread_t thread;
 	struct layer got[N];
 	int r;
 };
@@ -171,21 +172,31 @@ call_thread(void *arg)
 	return NULL;
 }
 
+/* All at once, each with its number in r: did all get their layers? */
+static bool
+call_all(struct call *calls, size_t n, void *(*thread)(void *))
+{
+	bool good = true;
+
+	for (size_t i = 0; i < n; i++) {
+		calls[i].r = (int)i;
+		(void)pthread_create(&calls[i].thread, NULL, thread, &calls[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		(void)pthread_join(calls[i].thread, NULL);
+		good = good && calls[i].r == 0 && all_there(calls[i].got, N);
+	}
+	return good;
+}
+
 static void
 test_at_once(void)
 {
 	struct call calls[4];
-	pthread_t t[4];
-	bool good = true;
 
 	begin("at-once", 2);
-	for (size_t i = 0; i < ARRAY_LEN(t); i++)
-		(void)pthread_create(&t[i], NULL, call_thread, &calls[i]);
-	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		(void)pthread_join(t[i], NULL);
-		good = good && calls[i].r == 0 && all_there(calls[i].got, N);
-	}
-	ok(good, "four images of the same layers at once");
+	ok(call_all(calls, ARRAY_LEN(calls), call_thread),
+	   "four images of the same layers at once");
 	is_u64(packed(), N, "each layer is packed once");
 	finish();
 }
@@ -227,19 +238,10 @@ static void
 test_threads(void)
 {
 	struct call calls[3];
-	pthread_t t[3];
-	bool good = true;
 
 	begin("threads", 3);
-	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		calls[i].r = (int)i;
-		(void)pthread_create(&t[i], NULL, image_thread, &calls[i]);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		(void)pthread_join(t[i], NULL);
-		good = good && calls[i].r == 0 && all_there(calls[i].got, N);
-	}
-	ok(good, "three images of different layers at once");
+	ok(call_all(calls, ARRAY_LEN(calls), image_thread),
+	   "three images of different layers at once");
 	ok(atomic_load(&most_there) >= 3 && atomic_load(&most_there) <= 5,
 	   "on %u threads: three, and one for each further image",
 	   atomic_load(&most_there));

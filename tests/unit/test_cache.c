@@ -63,6 +63,17 @@ make_image(struct store *st, const char *name, struct stored *s)
 	digest_of(name, strlen(name), &s->key);
 }
 
+/* One of its blobs: layer 0, layer 1, config, manifest. */
+static const struct digest *
+blob_of(const struct stored *s, size_t which)
+{
+	const struct digest *const all[] = {&s->layers[0].layer.digest,
+					    &s->layers[1].layer.digest,
+					    &s->config, &s->manifest};
+
+	return all[which];
+}
+
 static struct cache
 open_cache(struct store *st, const char *dir)
 {
@@ -147,16 +158,13 @@ test_missing(struct store *st)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct cache c = open_cache(st, "missing"), fresh;
 		struct stored s;
-		const struct digest *const lost[] = {&s.layers[0].layer.digest,
-						     &s.layers[1].layer.digest,
-						     &s.config, &s.manifest};
 		struct err e = ERR_INIT;
 
 		make_image(st, names[i], &s);
 		ok(cache_put_image(&c, &s.key, &s.manifest, &e) == 0 &&
 			   finds(&c, &s, CACHE_NEAR),
 		   "an image whose %s gets lost", names[i]);
-		store_mem_remove(st, lost[i]);
+		store_mem_remove(st, blob_of(&s, i));
 		ok(misses(&c, &s.key, CACHE_NEAR) &&
 			   misses(&c, &s.key, CACHE_FAR),
 		   "  is not found");
@@ -291,7 +299,7 @@ test_damaged_blobs(struct store *st)
 {
 	static const struct {
 		const char *name;
-		unsigned which; /* layer 0, layer 1, config, manifest */
+		size_t which; /* as for blob_of */
 		bool same_size;
 	} cases[] = {
 		{"a layer is cut", 1, false},
@@ -305,10 +313,7 @@ test_damaged_blobs(struct store *st)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct cache c = open_cache(st, "rot"), fresh;
 		struct stored s;
-		const struct digest *const all[] = {&s.layers[0].layer.digest,
-						    &s.layers[1].layer.digest,
-						    &s.config, &s.manifest};
-		const struct digest *rotten = all[cases[i].which];
+		const struct digest *rotten = blob_of(&s, cases[i].which);
 		struct err e = ERR_INIT;
 		size_t n;
 

@@ -183,7 +183,8 @@ static const struct failure endless[] = {
 static void
 test_failures(struct nix *n)
 {
-	test_fail(n, failures, ARRAY_LEN(failures));
+	for (size_t i = 0; i < ARRAY_LEN(failures); i++)
+		test_failure(n, &failures[i]);
 	is_u64(nix_set_entries(n->roots), 1, "no root is left of a failure");
 }
 
@@ -195,7 +196,8 @@ test_endless(void)
 
 	o.timeout_s = 3;
 	n = open_with(&o);
-	test_fail(n, endless, ARRAY_LEN(endless));
+	for (size_t i = 0; i < ARRAY_LEN(endless); i++)
+		test_failure(n, &endless[i]);
 	ok(nix_set_none_left("tick $i") && nix_set_none_left("not stopping"),
 	   "no builder outlives its limit, not one that ignores SIGTERM");
 	nix_free(n);
@@ -228,6 +230,20 @@ test_first_names(struct nix *n)
 }
 
 /* --- policy */
+
+/* With these options it fails at each of v, and serves names, if any. */
+static void
+test_options(const struct nix_options *o, const struct failure *v, size_t n_v,
+	     const char *names, const char *says)
+{
+	struct nix *n = open_with(o);
+
+	for (size_t i = 0; i < n_v; i++)
+		test_failure(n, &v[i]);
+	if (names)
+		test_served(n, names, says);
+	nix_free(n);
+}
 
 static const char policy_text[] =
 	"final: prev: let script = name: prev.stdenv.mkDerivation {\n"
@@ -277,6 +293,16 @@ write_policy_overlay(struct buf *path)
 		       "with-an-overlay");
 }
 
+static struct nix_options
+overlay_options(void)
+{
+	struct nix_options o = nix_set_options();
+
+	o.overlays = &policy_overlay;
+	o.n_overlays = 1;
+	return o;
+}
+
 /* The insides of packages lead anywhere. */
 static void
 test_allow_insides(void)
@@ -291,18 +317,13 @@ test_allow_insides(void)
 		{"deep.pkgs.tool.stdenv.cc", ERR_DENIED, "does not serve",
 		 NULL},
 	};
-	struct nix_options o = nix_set_options();
-	struct nix *n;
+	struct nix_options o = overlay_options();
 
 	o.allow = allow;
 	o.n_allow = ARRAY_LEN(allow);
-	o.overlays = &policy_overlay;
-	o.n_overlays = 1;
-	n = open_with(&o);
-	test_fail(n, cases, ARRAY_LEN(cases));
-	test_served(n, "hello.out tool.out tool deep.pkgs.jq",
-		    "outputs are, and what a pattern names");
-	nix_free(n);
+	test_options(&o, cases, ARRAY_LEN(cases),
+		     "hello.out tool.out tool deep.pkgs.jq",
+		     "outputs are, and what a pattern names");
 }
 
 /* Whatever a package throws, it is what it throws. */
@@ -318,30 +339,20 @@ test_lies(void)
 		{"lies.full", ERR_BUILD, "evaluated: where No space", NULL},
 		{"lies.daemon", ERR_BUILD, "evaluated: now cannot", NULL},
 	};
-	static const struct failure fetches = {
-		"fetchesurl", ERR_UPSTREAM, "a download, which fails: unable",
-		NULL};
-	static const struct failure tells = {
-		"tells", ERR_BUILD, "its log ends: see x and https://h/y?...",
-		"one\nsee x and https://h/y?...\n"};
-	static const struct failure bomb = {
-		"bomb", ERR_DENIED, "needs more than 64 MiB of memory", NULL};
-	struct nix_options o = nix_set_options();
+	static const struct failure others[] = {
+		{"fetchesurl", ERR_UPSTREAM, "a download, which fails: unable",
+		 NULL},
+		{"tells", ERR_BUILD, "its log ends: see x and https://h/y?...",
+		 "one\nsee x and https://h/y?...\n"},
+		{"bomb", ERR_DENIED, "needs more than 64 MiB of memory", NULL},
+	};
+	struct nix_options o = overlay_options();
 	struct rusage used;
-	struct nix *n;
 
-	o.overlays = &policy_overlay;
-	o.n_overlays = 1;
 	o.eval_memory = 64u << 20;
-	n = open_with(&o);
-	test_fail(n, cases, ARRAY_LEN(cases));
-	nix_free(n);
+	test_options(&o, cases, ARRAY_LEN(cases), NULL, NULL);
 	o.allowed_uris = "http://127.0.0.1:1/";
-	n = open_with(&o);
-	test_failure(n, &fetches);
-	test_failure(n, &tells);
-	test_failure(n, &bomb);
-	nix_free(n);
+	test_options(&o, others, ARRAY_LEN(others), NULL, NULL);
 	/* A string of its size, while it is made, is not on Nix's heap. */
 	(void)getrusage(RUSAGE_CHILDREN, &used);
 	ok(used.ru_maxrss < 700l << 10,
@@ -370,18 +381,14 @@ test_deny_aliases(void)
 		{"hello multi pkgs.jq throwingalias", ERR_BUILD,
 		 "always throws", NULL},
 	};
-	struct nix_options o = nix_set_options();
+	struct nix_options o = overlay_options();
 	uint64_t before;
 	struct nix *n;
 
 	o.deny = deny;
 	o.n_deny = ARRAY_LEN(deny);
-	o.overlays = &policy_overlay;
-	o.n_overlays = 1;
-	n = open_with(&o);
-	test_fail(n, cases, ARRAY_LEN(cases));
-	test_served(n, "hello multi pkgs.jq samename", "the rest is served");
-	nix_free(n);
+	test_options(&o, cases, ARRAY_LEN(cases),
+		     "hello multi pkgs.jq samename", "the rest is served");
 	o.n_deny = 5;
 	n = open_with(&o);
 	if (!n)
@@ -406,30 +413,25 @@ test_policy(void)
 		 "does not serve htop", NULL},
 	};
 	struct nix_options o = nix_set_options();
-	struct nix *n;
 
 	o.allow = allow;
 	o.n_allow = ARRAY_LEN(allow);
 	o.deny = deny;
 	o.n_deny = ARRAY_LEN(deny);
-	n = open_with(&o);
-	test_fail(n, cases, ARRAY_LEN(cases));
-	test_served(n, "cacert iana-etc git xorg.xev python3",
-		    "what is allowed is served");
-	nix_free(n);
+	test_options(&o, cases, ARRAY_LEN(cases),
+		     "cacert iana-etc git xorg.xev python3",
+		     "what is allowed is served");
 }
 
 static void
 test_config(void)
 {
 	struct nix_options o = nix_set_options();
-	struct nix *n;
 
 	o.allow_unfree = o.allow_broken = o.allow_insecure = true;
-	n = open_with(&o);
-	test_served(n, "unfreepkg brokenpkg insecurepkg dependsonunfree",
-		    "the operator may allow them");
-	nix_free(n);
+	test_options(&o, NULL, 0,
+		     "unfreepkg brokenpkg insecurepkg dependsonunfree",
+		     "the operator may allow them");
 }
 
 static void
@@ -441,17 +443,12 @@ test_limits(void)
 		"git", ERR_DENIED, "more than the 2.0 MB that are allowed",
 		NULL};
 	struct nix_options o = nix_set_options();
-	struct nix *n;
 
 	o.max_closure_paths = 5;
-	n = open_with(&o);
-	test_failure(n, &paths);
-	nix_free(n);
+	test_options(&o, &paths, 1, NULL, NULL);
 	o.max_closure_paths = 0;
 	o.max_closure_size = 2000000;
-	n = open_with(&o);
-	test_failure(n, &size);
-	nix_free(n);
+	test_options(&o, &size, 1, NULL, NULL);
 }
 
 /* With a sandbox or without; the daemon's is the daemon's matter. */
