@@ -313,12 +313,7 @@ has_commit(struct git *g, const char *repo, const char *commit, bool *ret,
 			  arena_printf(&g->arena, "%s^{commit}", commit)),
 		    &res, e) < 0)
 		return -1;
-	*ret = res.exit_code == 0 && res.output.len == 41;
-	if (*ret) {
-		memcpy(ret_full, res.output.p, 40);
-		ret_full[40] = '\0';
-		*ret = is_commit(ret_full);
-	}
+	*ret = tool_result_commit(&res, ret_full);
 	return 0;
 }
 

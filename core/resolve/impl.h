@@ -114,6 +114,9 @@ MUST_CHECK int tool_run(const struct resolve_options *o,
 			struct err *e);
 void tool_result_release(struct tool_result *r);
 
+/* The full commit that git printed, alone; false when it did not. */
+bool tool_result_commit(const struct tool_result *r, char ret[41]);
+
 static inline void
 tool_result_auto(struct tool_result *r)
 {

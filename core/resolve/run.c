@@ -32,6 +32,16 @@ tool_result_release(struct tool_result *r)
 	buf_release(&r->messages);
 }
 
+bool
+tool_result_commit(const struct tool_result *r, char ret[41])
+{
+	if (r->exit_code != 0 || r->output.len != 41)
+		return false;
+	memcpy(ret, r->output.p, 40);
+	ret[40] = '\0';
+	return is_commit(ret);
+}
+
 int
 tool_run(const struct resolve_options *o, const char *const *argv,
 	 const char *const *envp, uint64_t timeout_s, struct tool_result *ret,

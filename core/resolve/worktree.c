@@ -83,21 +83,16 @@ run(struct work_tree *t, const char *const *words, bool *ret_ok,
 
 /* The commit that their HEAD is at, of which no object is read. */
 static int
-read_head(struct work_tree *t, char ret[41], struct err *e)
+read_head(struct work_tree *t, bool *ret_found, char ret[41], struct err *e)
 {
 	AUTO(tool_result) struct tool_result res = TOOL_RESULT_INIT;
-	bool good;
 
-	*ret = '\0';
 	if (run(t,
 		WORDS(arena_printf(&t->arena, "--git-dir=%s/.git", t->path),
 		      "rev-parse", "--verify", "--quiet", "HEAD"),
-		&good, &res, e) < 0)
+		ret_found, &res, e) < 0)
 		return -1;
-	if (good && res.output.len == 41) {
-		memcpy(ret, res.output.p, 40);
-		ret[40] = '\0';
-	}
+	*ret_found = tool_result_commit(&res, ret);
 	return 0;
 }
 
@@ -189,11 +184,11 @@ find_commit(struct work_tree *t, struct revision *r, struct err *e)
 {
 	AUTO(buf) struct buf key = BUF_INIT, file = BUF_INIT;
 	char commit[41];
-	bool clean;
+	bool found, clean;
 
-	if (open_dir(t, e) < 0 || read_head(t, commit, e) < 0)
+	if (open_dir(t, e) < 0 || read_head(t, &found, commit, e) < 0)
 		return -1;
-	if (!is_commit(commit))
+	if (!found)
 		return 0;
 	buf_printf(&file, "%s/clean", t->dir);
 	buf_printf(&key, "%s %s ", r->id, commit);
