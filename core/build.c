@@ -63,12 +63,12 @@ find_by_outputs(struct build *b, const struct nix_outputs *o,
 
 	key_output(&g->settings, b->platform, &b->order->image, paths_of(b, o),
 		   o->n, ret_key);
-	if (cache_find_image(&g->cache, ret_key, CACHE_FAR, ret_found, ret, e) <
+	if (cache_find_image(b->cache, ret_key, CACHE_FAR, ret_found, ret, e) <
 	    0)
 		return -1;
 	if (!*ret_found)
 		return 0;
-	return cache_put_image(&g->cache, &b->image_key, &ret->digest, e);
+	return cache_put_image(b->cache, &b->image_key, &ret->digest, e);
 }
 
 static void
@@ -293,9 +293,9 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	if (r == 0 && !found) {
 		r = assemble(b, &outputs, ret, e);
 		if (r == 0)
-			r = cache_put_image(&g->cache, &key, &ret->digest, e);
+			r = cache_put_image(b->cache, &key, &ret->digest, e);
 		if (r == 0)
-			r = cache_put_image(&g->cache, &b->image_key,
+			r = cache_put_image(b->cache, &b->image_key,
 					    &ret->digest, e);
 		/* Paths that are known only when built: no second lookup. */
 		if (r == 0 && !digest_eq(&key, evaluated_key))
@@ -409,7 +409,7 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 
 	key_image(&g->settings, &g->config->source, &b->revision, b->platform,
 		  &b->order->image, &b->image_key);
-	if (cache_find_image(&g->cache, &b->image_key, CACHE_FAR, &found, ret,
+	if (cache_find_image(b->cache, &b->image_key, CACHE_FAR, &found, ret,
 			     e) < 0)
 		return -1;
 	if (found) {
@@ -419,6 +419,7 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 	b->again = failures_find(g->failures, &b->image_key, e);
 	if (b->again)
 		return -1;
+	b->cache = b->attach.cache = &g->patient;
 	if (evaluate(b, &outputs, e) < 0 ||
 	    find_by_outputs(b, &outputs, &key, &found, ret, e) < 0)
 		return -1;
@@ -434,7 +435,13 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	  struct manifest_info *ret, size_t *ret_layers,
 	  struct stages *ret_stages, bool *ret_again, struct err *e)
 {
-	struct build b = {.g = g, .job = j, .order = o, .tree_hold = -1};
+	struct build b = {
+		.g = g,
+		.job = j,
+		.order = o,
+		.cache = &g->cache,
+		.tree_hold = -1,
+	};
 	int r;
 
 	b.watch.cancel = job_cancel_flag(j);
@@ -442,7 +449,7 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	b.watch.ctx = &b;
 	b.attach = (struct attach){
 		.wanted = g->config->sbom,
-		.cache = &g->cache,
+		.cache = b.cache,
 		.watch = &b.watch,
 		.arena = &b.arena,
 		.name = o->image.name,

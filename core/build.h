@@ -42,7 +42,8 @@ struct builder {
 	struct state *state;
 	pthread_mutex_t nix_lock; /* while nix is opened */
 	struct nix *nix;          /* NULL: not there yet; see build_open_nix */
-	struct cache cache;
+	struct cache cache;   /* for who waits: it soon says that it can't */
+	struct cache patient; /* for who has work to lose: store_for_build */
 	struct assembler assembler;
 	struct key_settings settings;
 	struct counts counts;

@@ -25,18 +25,18 @@ need_docker(struct build *b, const struct manifest_info *oci,
 	    struct manifest_info *ret, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT, docker = BUF_INIT;
-	struct builder *g = b->g;
 	struct manifest_summary s;
 	struct err no = ERR_INIT;
 	struct digest key;
 	bool found;
 
 	key_form("docker", &oci->digest, &key);
-	if (cache_find_image(&g->cache, &key, CACHE_FAR, &found, ret, e) < 0)
+	if (cache_find_image(b->cache, &key, CACHE_FAR, &found, ret, e) < 0)
 		return -1;
 	if (found)
 		return 0;
-	if (store_read(g->store, &oci->digest, MANIFEST_MAX, &text, e) < 0)
+	if (store_read(b->cache->store, &oci->digest, MANIFEST_MAX, &text, e) <
+	    0)
 		return -1;
 	*ret = *oci;
 	if (manifest_write_docker(text.p, text.len, &docker, &no) == 0) {
@@ -46,7 +46,7 @@ need_docker(struct build *b, const struct manifest_info *oci,
 				       ret, e) < 0)
 			return -1;
 	}
-	return cache_put_image(&g->cache, &key, &ret->digest, e);
+	return cache_put_image(b->cache, &key, &ret->digest, e);
 }
 
 /* One platform's image, in both forms. */
@@ -136,9 +136,9 @@ build_index(struct build *b, struct manifest_info *ret, struct err *e)
 	attach_to_other(&b->attach, &list, images, n);
 	key_index(keys, o->n_platforms, b->g->config->skip_missing, &key);
 	key_form("docker", &ret->digest, &form_key);
-	if (cache_put_image(&b->g->cache, &form_key, &list.digest, e) < 0)
+	if (cache_put_image(b->cache, &form_key, &list.digest, e) < 0)
 		return -1;
-	return cache_put_image(&b->g->cache, &key, &ret->digest, e);
+	return cache_put_image(b->cache, &key, &ret->digest, e);
 }
 
 int

@@ -25,6 +25,11 @@ struct build {
 	struct revision revision;
 	const char *tree; /* where the set is; NULL: not needed so far */
 	int tree_hold;    /* keeps it there; -1: none */
+	/*
+	 * Finding an image may fail soon: who asks again loses nothing. The
+	 * patient one from where work begins; attach has the same.
+	 */
+	const struct cache *cache;
 	struct digest image_key;
 	struct nix_watch watch;
 	struct attach attach;

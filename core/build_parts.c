@@ -214,7 +214,9 @@ builder_open(struct builder *g, const struct config *config, struct err *e)
 		.whole = recent_new(WHOLE_MS),
 		.sound = recent_new(WHOLE_MS),
 	};
-	g->assembler.cache = &g->cache;
+	g->patient = g->cache;
+	g->patient.store = store_for_build(g->store);
+	g->assembler.cache = &g->patient;
 	g->assembler.flights = flights_new();
 	g->assembler.pool = pack_pool_new((unsigned)config->pack_threads,
 					  &config->compression);

@@ -364,8 +364,8 @@ cloud_stat_key(struct cloud *c, const char *key, bool patient, bool *ret_found,
 }
 
 int
-cloud_get_key(struct cloud *c, const char *key, size_t max, bool *ret_found,
-	      struct buf *to, struct err *e)
+cloud_get_key(struct cloud *c, const char *key, bool patient, size_t max,
+	      bool *ret_found, struct buf *to, struct err *e)
 {
 	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
 	AUTO(buf) struct buf path = BUF_INIT;
@@ -376,6 +376,7 @@ cloud_get_key(struct cloud *c, const char *key, size_t max, bool *ret_found,
 		.n_query = c->ops->bytes.name ? 1 : 0,
 		.max_answer = max > CLOUD_ANSWER_MAX ? max : CLOUD_ANSWER_MAX,
 		.bounded = true,
+		.patient = patient,
 	};
 
 	c->ops->path(c, key, &path);

@@ -146,8 +146,9 @@ MUST_CHECK int cloud_stat_key(struct cloud *c, const char *key, bool patient,
 			      bool *ret_found, uint64_t *ret_size,
 			      struct err *e);
 /* A key's bytes, at most max: more is ERR_INVALID; absence is an answer. */
-MUST_CHECK int cloud_get_key(struct cloud *c, const char *key, size_t max,
-			     bool *ret_found, struct buf *to, struct err *e);
+MUST_CHECK int cloud_get_key(struct cloud *c, const char *key, bool patient,
+			     size_t max, bool *ret_found, struct buf *to,
+			     struct err *e);
 /* What isn't there has been removed. */
 MUST_CHECK int cloud_remove_key(struct cloud *c, const char *key,
 				struct err *e);

@@ -15,6 +15,12 @@ store_free(struct store *st)
 		st->ops->free(st);
 }
 
+struct store *
+store_for_build(struct store *st)
+{
+	return st->ops->for_build ? st->ops->for_build(st) : st;
+}
+
 int
 store_has(struct store *st, const struct digest *d, bool *ret_found,
 	  uint64_t *ret_size, struct err *e)

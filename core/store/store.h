@@ -102,6 +102,13 @@ MUST_CHECK int store_open(const struct store_options *o, struct store **ret,
 			  struct err *e);
 void store_free(struct store *st);
 
+/*
+ * The same storage for a build, whose work would be lost: where st gives up
+ * soon, since someone waits, a look or a read is tried for as long as what is
+ * written. Belongs to st, and is not freed.
+ */
+struct store *store_for_build(struct store *st);
+
 /* Is the blob here? Absence is an answer, not an error. */
 MUST_CHECK int store_has(struct store *st, const struct digest *d,
 			 bool *ret_found, uint64_t *ret_size, struct err *e);

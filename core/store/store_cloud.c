@@ -35,8 +35,15 @@
 /* A blob is sent so often when the cloud loses it on the way. */
 #define UPLOADS 3u
 
-struct store_cloud {
+/* The same storage, for who waits and for who builds. */
+struct handle {
 	struct store base;
+	struct store_cloud *of;
+	bool patient;
+};
+
+struct store_cloud {
+	struct handle quick, patient;
 	struct cloud *cloud;
 	struct known *known;
 	char *spool;
@@ -57,7 +64,19 @@ struct staged {
 static struct store_cloud *
 cloud_of(struct store *st)
 {
-	return (struct store_cloud *)st;
+	return ((struct handle *)st)->of;
+}
+
+static bool
+is_patient(const struct store *st)
+{
+	return ((const struct handle *)st)->patient;
+}
+
+static struct store *
+cloud_for_build(struct store *st)
+{
+	return &cloud_of(st)->patient.base;
 }
 
 #define KEY_CAP (sizeof(STORE_BLOBS) + DIGEST_HEX_CAP)
@@ -164,7 +183,7 @@ cloud_has(struct store *st, const struct digest *d, bool *ret_found,
 
 	*ret_found = known;
 	if ((!known || cloud_now_ms() - seen >= s->recheck_ms) &&
-	    ask(s, d, false, ret_found, &size, e) < 0) {
+	    ask(s, d, !known && is_patient(st), ret_found, &size, e) < 0) {
 		if (!known)
 			return -1;
 		/* The cloud is unwell; what was there is still there. */
@@ -312,7 +331,8 @@ cloud_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
 			       "a blob is larger than %zu bytes", max);
 	}
 	key_of(d, key);
-	if (cloud_get_key(s->cloud, key, max, &found, to, e) < 0)
+	if (cloud_get_key(s->cloud, key, is_patient(st), max, &found, to, e) <
+	    0)
 		return -1;
 	if (!found)
 		return not_found(d, e);
@@ -396,7 +416,8 @@ cloud_get_record(struct store *st, const char *name, bool *ret_found,
 {
 	struct cloud *c = cloud_of(st)->cloud;
 
-	return cloud_get_key(c, name, STORE_RECORD_MAX, ret_found, to, e);
+	return cloud_get_key(c, name, is_patient(st), STORE_RECORD_MAX,
+			     ret_found, to, e);
 }
 
 struct listing {
@@ -476,6 +497,7 @@ cloud_store_free(struct store *st)
 
 static const struct store_ops cloud_store_ops = {
 	.name = "cloud",
+	.for_build = cloud_for_build,
 	.has = cloud_has,
 	.has_near = cloud_has_near,
 	.begin = cloud_begin,
@@ -497,17 +519,22 @@ store_cloud_new(struct cloud *take_cloud, const struct store_options *o,
 {
 	struct store_cloud *s = xcalloc(1, sizeof(*s));
 
-	s->base.ops = &cloud_store_ops;
+	s->quick.base = (struct store){
+		.ops = &cloud_store_ops,
+		.where = proxied ? STORE_PROXY : STORE_URL,
+	};
+	s->quick.of = s;
+	s->patient = s->quick;
+	s->patient.patient = true;
 	s->cloud = take_cloud;
 	s->known = known_new();
 	s->spool = xstrdup(o->spool);
 	s->url_ttl_ms = o->url_ttl_s * 1000;
 	s->recheck_ms = o->recheck_s * 1000;
-	s->base.where = proxied ? STORE_PROXY : STORE_URL;
 	if (fs_mkdirs(s->spool, 0700, e) < 0) {
-		cloud_store_free(&s->base);
+		cloud_store_free(&s->quick.base);
 		return err_wrap(e, "spool");
 	}
-	*ret = &s->base;
+	*ret = &s->quick.base;
 	return 0;
 }

@@ -10,6 +10,8 @@
 struct store_ops {
 	const char *name;
 
+	/* May be NULL: itself. */
+	struct store *(*for_build)(struct store *st);
 	int (*has)(struct store *st, const struct digest *d, bool *ret_found,
 		   uint64_t *ret_size, struct err *e);
 	/* May be NULL: has. */

@@ -82,6 +82,22 @@ test_fault() { # BACKEND ACTION N
 	seen+="$2@$3:$status "
 }
 
+# After N calls of a build four more fail, which is for some seconds: its work
+# is not lost.
+test_unwell() { # BACKEND N
+	registry_stop
+	keep_log
+	rm -rf "$VAR/storage" "$VAR/nginx/blobs" "$VAR/state"
+	registry_start || { ok 1 "$1: it starts"; return; }
+	curl -sS -X DELETE "$cloud_url/-/calls"
+	cloud_fault "{\"action\":\"status:503\",\"path\":\"e2e-bucket\",\"skip\":$2,\"count\":4}"
+	is "$(http "$url/v2/jq/manifests/latest") $(header Docker-Content-Digest)" \
+		"200 $jq_digest" "$1: unwell for a while, a build waits"
+	is "$(curl -sS "$cloud_url/-/calls" | grep -c ' 503$')" 4 \
+		"  from its call $(($2 + 1)) on"
+	cloud_heal
+}
+
 test_faults() { # BACKEND
 	local action n
 	export FIRN_BLOB_DELIVERY=proxy
@@ -96,6 +112,9 @@ test_faults() { # BACKEND
 	done
 	echo "# $seen"
 	is "$bad" "" "$1: at any call of a build: a right answer or a clean 503"
+	for n in 1 2 9; do
+		test_unwell "$1" "$n"
+	done
 	registry_stop
 	keep_log
 }

@@ -157,6 +157,124 @@ test_hang(struct test_cloud *c, const char *name)
 	c->options.timeout_ms = 0;
 }
 
+/* --- who waits, and who builds */
+
+struct looked {
+	struct digest blob;
+	struct store *st;
+};
+
+/* 1: it is right; 0: absent, or wrong. */
+static int
+look_has(const struct looked *l, struct err *e)
+{
+	bool found = false;
+
+	if (store_has(l->st, &l->blob, &found, NULL, e) < 0)
+		return -1;
+	return found ? 1 : 0;
+}
+
+static int
+look_read(const struct looked *l, struct err *e)
+{
+	AUTO(buf) struct buf got = BUF_INIT;
+
+	if (store_read(l->st, &l->blob, 99, &got, e) < 0)
+		return -1;
+	return strcmp(got.p, "looked for") == 0 ? 1 : 0;
+}
+
+static int
+look_record(const struct looked *l, struct err *e)
+{
+	AUTO(buf) struct buf got = BUF_INIT;
+	bool found = false;
+
+	if (store_get_record(l->st, "layers/0", &found, &got, e) < 0)
+		return -1;
+	return found && strcmp(got.p, "text") == 0 ? 1 : 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct looked *l, struct err *e);
+} looks[] = {
+	{"look for a blob", look_has},
+	{"read a blob", look_read},
+	{"read a record", look_record},
+};
+
+/* Four calls fail in a row. */
+static void
+test_unwell(struct test_cloud *c, const char *name)
+{
+	struct store *st = reopen(c);
+	struct looked l;
+	struct err e = ERR_INIT;
+
+	ok(store_put(st, "looked for", 10, &l.blob, &e) == 0 &&
+		   store_put_record(st, "layers/0", "text", 4, &e) == 0,
+	   "%s: a blob and a record %s", name, e.msg);
+	store_free(st);
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		err_clear(&e);
+		st = l.st = reopen(c);
+		test_cloud_fault(c, "{\"action\":\"status:503\","
+				    "\"path\":\"firn-test/\",\"count\":4}");
+		ok(looks[i].run(&l, &e) < 0 && test_cloud_is_clean(&e),
+		   "%s: unwell: who waits can't %s: %s", name, looks[i].name,
+		   e.msg);
+		test_cloud_heal(c);
+		test_cloud_fault(c, "{\"action\":\"status:503\","
+				    "\"path\":\"firn-test/\",\"count\":4}");
+		err_clear(&e);
+		l.st = store_for_build(st);
+		ok(looks[i].run(&l, &e) == 1, "%s: who builds can %s", name,
+		   e.msg);
+		test_cloud_heal(c);
+		store_free(st);
+	}
+}
+
+/* A build's storage is the same one, and a build gives up, too. */
+static void
+test_build(struct test_cloud *c, const char *name)
+{
+	struct store *st, *build;
+	struct looked l;
+	struct err e = ERR_INIT;
+	struct digest known;
+	bool found = false;
+	double start, took;
+	int r;
+
+	c->options.recheck_s = 0;
+	st = reopen(c);
+	l.st = build = store_for_build(st);
+	ok(build != st && store_for_build(build) == build,
+	   "%s: a build has its own", name);
+	ok(store_put(build, "known", 5, &known, &e) == 0 &&
+		   store_has(st, &known, &found, NULL, &e) == 0 && found,
+	   "%s: which is the same %s", name, e.msg);
+	digest_of("away", 4, &l.blob);
+	test_cloud_kill(c);
+	ok(store_has(build, &known, &found, NULL, &e) == 0 && found,
+	   "%s: away: what was there is there %s", name, e.msg);
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		start = now();
+		err_clear(&e);
+		r = looks[i].run(&l, &e);
+		took = now() - start;
+		ok(r < 0 && test_cloud_is_clean(&e) && took < 20,
+		   "%s: can't %s: %s (%.1f s)", name, looks[i].name, e.msg,
+		   took);
+	}
+	ok(test_cloud_restart(c), "%s: it comes back", name);
+	store_free(st);
+	c->options.recheck_s = 60;
+}
+
 /* --- URLs */
 
 static unsigned
@@ -353,6 +471,8 @@ test_s3(void)
 	test_wrong_secret(&c);
 	test_away(&c, "s3");
 	test_hang(&c, "s3");
+	test_unwell(&c, "s3");
+	test_build(&c, "s3");
 	test_retry_after(&c, "s3");
 	test_cloud_stop(&c);
 }
@@ -369,6 +489,8 @@ test_gcs(void *arg UNUSED)
 	test_bad_options(&c);
 	test_away(&c, "gcs");
 	test_hang(&c, "gcs");
+	test_unwell(&c, "gcs");
+	test_build(&c, "gcs");
 	test_retry_after(&c, "gcs");
 	test_cloud_stop(&c);
 	return NULL;
