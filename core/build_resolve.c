@@ -75,19 +75,23 @@ ask_source(struct build *b, struct revision *ret, struct err *e)
 	return nix_lock_flake(b->g->nix, s, &b->watch, ret, e);
 }
 
-/* How it went is what /readyz knows of a source elsewhere. */
+/*
+ * How it went is what /readyz knows of a source elsewhere. But not how it went
+ * with a tag that somebody made up: a host may answer that as it likes.
+ */
 static int
 resolve_source(struct build *b, struct revision *ret, struct err *e)
 {
+	bool own = strcmp(b->order->tag, SOURCE_TAG_DEFAULT) == 0;
 	int r;
 
 	build_say(b, "resolving %s", b->order->tag);
 	if (resolve_check_tag(&b->g->config->source, b->order->tag, e) < 0)
 		return -1;
 	r = ask_source(b, ret, e);
-	if (e->kind == ERR_UPSTREAM || e->kind == ERR_SYSTEM)
+	if (own && (e->kind == ERR_UPSTREAM || e->kind == ERR_SYSTEM))
 		failures_note(b->g->source_failures, &BUILD_SOURCE_KEY, e);
-	else if (e->kind != ERR_BUSY)
+	else if (own && e->kind != ERR_BUSY)
 		failures_forget(b->g->source_failures, &BUILD_SOURCE_KEY);
 	return r;
 }

@@ -50,14 +50,10 @@ restore_name(void *ctx, const char *text, const struct digest *d, struct err *e)
 void
 names_restore(struct state *state, struct store *store)
 {
-	AUTO(arena) struct arena a = ARENA_INIT;
 	struct restoring r = {.state = state};
-	struct state_names names;
 	struct err e = ERR_INIT;
 
-	if (state_list_images(state, NULL, 1, &a, &names, &e) < 0 ||
-	    (names.n == 0 && store_list_names(store, restore_name, &r, &e) < 0))
+	if (store_list_names(store, restore_name, &r, &e) < 0)
 		log_err(LOG_WARN, "names.none", &e);
-	if (r.n > 0)
-		log_info("names.restored", LOG_N("names", r.n));
+	log_debug("names.read", LOG_N("names", r.n));
 }

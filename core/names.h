@@ -6,9 +6,10 @@ struct state;
 struct store;
 
 /*
- * The lists of images and tags are of what the database remembers. One that
- * has none, as it is new, learns them from storage, where it has names (see
- * store_publish). Failures are logged: nothing but lists depends on it.
+ * The lists of images and tags are of what the database remembers. What it
+ * lacks, as one that is new, or was lost and begun anew since the last start,
+ * it learns from storage, where that has names (see store_publish). Failures
+ * are logged: nothing but lists depends on it.
  */
 void names_restore(struct state *state, struct store *store);
 

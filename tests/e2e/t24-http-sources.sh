@@ -125,6 +125,10 @@ wait "${pulls[@]}"
 is "$(sent '200 GET /releases/3/')" 1 \
 	"  for four images that want it at once it is sent once"
 is "$(http "$url/v2/word/manifests/none")" 404 "  no such channel"
+touch "$tmp/www/discreet"
+is "$(http "$url/v2/word/manifests/nothing") $(http "$url/readyz")" "503 200" \
+	"  one of which the host will say nothing: it is ready for others"
+rm "$tmp/www/discreet"
 echo "not a tarball" > "$tmp/www/releases/bad"
 echo /releases/bad > "$tmp/www/channels/stable"
 expire

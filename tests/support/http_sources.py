@@ -9,7 +9,8 @@ Prints its port. Below DIR:
   dumb/...        files, as a static server has them
   channels/X      a file with a path: a redirect to it
   anything else   a file, with an ETag
-A file DIR/down makes every answer 503. Each request becomes a line of LOG:
+A file DIR/down makes every answer 503; DIR/discreet, 403 of what isn't there,
+as buckets have it whose contents may not be listed. Each request becomes a line of LOG:
 STATUS METHOD PATH.
 """
 import hashlib
@@ -71,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
     def file(self):
         path = os.path.join(ROOT, self.path.partition("?")[0].lstrip("/"))
         if ".." in path or not os.path.isfile(path):
-            return self.answer(404)
+            discreet = os.path.exists(os.path.join(ROOT, "discreet"))
+            return self.answer(403 if discreet else 404)
         with open(path, "rb") as f:
             body = f.read()
         if self.path.startswith("/channels/"):

@@ -87,8 +87,9 @@ main(void)
 	       "a new database has the names that are images");
 	must(store_publish(store, "later:latest", "t/m", &d, 1, &e), &e);
 	names_restore(st, store);
-	is_str(all_names(st, &a), "git:latest shell/git:25.05,latest ",
-	       "one that has names has its own");
+	is_str(all_names(st, &a),
+	       "git:latest later:latest shell/git:25.05,latest ",
+	       "one that has some learns the others");
 	state_free(st);
 	st = open_state("two");
 	names_restore(st, mem);
