@@ -83,7 +83,7 @@ read_manifest(const struct cache *c, const struct digest *d, struct arena *a,
 			return -1;
 		}
 		if (bad.kind == ERR_SYSTEM)
-			log_err(LOG_ERROR, "manifest.damaged", &bad);
+			log_err(LOG_ERROR, "manifest.unreadable", &bad);
 		return 0;
 	}
 	*ret_found = manifest_read(a, text.p, text.len, ret, &bad) == 0;

@@ -3,8 +3,8 @@
 #define FIRN_ENGINE_H
 
 /*
- * The engine: from an image name and a tag to a manifest in storage. It
- * alone knows the order of the stages.
+ * The engine: from an image name and a tag to a manifest in storage. The
+ * order of the stages is build.h's.
  *
  * Lookups never wait and start no process; they may run on any thread. What
  * is not there is built by the engine's own threads: a build belongs to no

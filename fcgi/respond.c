@@ -372,13 +372,7 @@ response_etag_matches(const char *if_none_match, const struct digest *d)
 	digest_text(d, text);
 	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
 	while (str_cut(&rest, ',', &tag)) {
-		while (tag.n > 0 && (*tag.p == ' ' || *tag.p == '\t')) {
-			tag.p++;
-			tag.n--;
-		}
-		while (tag.n > 0 &&
-		       (tag.p[tag.n - 1] == ' ' || tag.p[tag.n - 1] == '\t'))
-			tag.n--;
+		tag = str_trim(tag);
 		if (tag.n > 2 && tag.p[0] == 'W' && tag.p[1] == '/') {
 			tag.p += 2;
 			tag.n -= 2;

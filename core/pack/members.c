@@ -18,6 +18,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/base/vec.h"
+#include "core/sys/clock.h"
 #include "core/sys/fs.h"
 #include "core/sys/log.h"
 
@@ -36,12 +37,12 @@
 
 #define RANDOM_DIGITS 32 /* of fs_create_temp's names */
 
-#define COMPLAINT_SECONDS 60
+#define COMPLAINT_MS 60000u
 
 /* What is left to others: that part of the disk, or that much of a large one */
 #define RESERVE_PART 20
 #define RESERVE_MOST ((uint64_t)1 << 30)
-#define YIELD_SECONDS 600
+#define YIELD_MS 600000u
 
 struct head {
 	char magic[16];
@@ -55,8 +56,9 @@ struct members {
 	uint64_t bytes;        /* in the directory, as far as we know */
 	uint64_t added;        /* by us since we last looked */
 	bool looking;
-	time_t complained;
-	time_t yielded;
+	/* By clock_ms; 0: never. */
+	uint64_t complained_at;
+	uint64_t yielded_at;
 };
 
 /* One entry, when room is made. */
@@ -71,16 +73,21 @@ struct entries {
 	uint64_t bytes;
 };
 
+static bool
+is_lately(uint64_t at, uint64_t ms)
+{
+	return at != 0 && clock_ms() - at < ms;
+}
+
 static void
 complain(struct members *m, const struct err *e)
 {
-	time_t now = time(NULL);
 	bool quiet;
 
 	pthread_mutex_lock(&m->mutex);
-	quiet = now - m->complained < COMPLAINT_SECONDS;
+	quiet = is_lately(m->complained_at, COMPLAINT_MS);
 	if (!quiet)
-		m->complained = now;
+		m->complained_at = clock_ms();
 	pthread_mutex_unlock(&m->mutex);
 	if (!quiet)
 		log_err(LOG_WARN, "pack.members", e);
@@ -392,7 +399,7 @@ has_room(struct members *m, uint64_t n)
 	bool yielded;
 
 	pthread_mutex_lock(&m->mutex);
-	yielded = time(NULL) - m->yielded < YIELD_SECONDS;
+	yielded = is_lately(m->yielded_at, YIELD_MS);
 	pthread_mutex_unlock(&m->mutex);
 	if (yielded)
 		return false;
@@ -424,12 +431,11 @@ members_yield(struct members *m)
 {
 	struct entries all = {.v = NULL};
 	struct err e = ERR_INIT;
-	time_t now = time(NULL);
 	bool lately;
 
 	pthread_mutex_lock(&m->mutex);
-	lately = now - m->yielded < YIELD_SECONDS;
-	m->yielded = now;
+	lately = is_lately(m->yielded_at, YIELD_MS);
+	m->yielded_at = clock_ms();
 	pthread_mutex_unlock(&m->mutex);
 	if (list_all(m, &all, &e) < 0)
 		complain(m, &e);
@@ -458,8 +464,6 @@ members_open(const char *dir, uint64_t max_bytes, struct members **ret,
 
 	m->dir = xstrdup(dir);
 	m->max_bytes = max_bytes;
-	m->complained = time(NULL) - COMPLAINT_SECONDS;
-	m->yielded = time(NULL) - YIELD_SECONDS;
 	pthread_mutex_init(&m->mutex, NULL);
 	buf_printf(&path, "%s/new", dir);
 	if (fs_mkdirs(path.p, 0700, e) < 0 || drop_unfinished(m, e) < 0 ||

@@ -104,7 +104,7 @@ store_read(struct store *st, const struct digest *d, size_t max, struct buf *to,
 	if (!digest_eq(&got, d)) {
 		char text[DIGEST_TEXT_CAP];
 
-		store_damaged(st, d, to->len - start, 0);
+		store_damaged(st, d, to->len - start, to->len - start);
 		buf_truncate(to, start);
 		digest_text(d, text);
 		return err_set(e, ERR_NOT_FOUND,
@@ -125,8 +125,12 @@ store_damaged(struct store *st, const struct digest *d, uint64_t size,
 	struct err e = ERR_INIT;
 
 	digest_text(d, text);
-	log_error("blob.damaged", LOG_S("digest", text), LOG_N("size", size),
-		  LOG_N("expected", expected));
+	if (expected == size)
+		log_error("blob.damaged", LOG_S("digest", text),
+			  LOG_S("error", "its bytes are others"));
+	else
+		log_error("blob.damaged", LOG_S("digest", text),
+			  LOG_N("size", size), LOG_N("expected", expected));
 	if (store_is_near(st) && store_remove_blob(st, d, &e) < 0)
 		log_err(LOG_ERROR, "blob.damaged", &e);
 }

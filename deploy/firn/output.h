@@ -13,7 +13,7 @@ struct err;
 /*
  * A sink into a file that is there whole or not at all: it has a name only
  * when output_commit gives it one, over a file that was there (of a symbolic
- * link, over what it points at). What is no regular file, as a pipe or a
+ * link, over what it points at; one that points at nothing is replaced). What is no regular file, as a pipe or a
  * device, is written to directly. Without a path (NULL) bytes go nowhere. A
  * directory or an empty name is ERR_INVALID. The caller frees *ret with
  * sink_free, also after a failure.

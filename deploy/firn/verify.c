@@ -38,10 +38,12 @@ struct verify {
 	bool json;
 	bool progress;
 	uint64_t n, bytes, damaged;
+	uint64_t left; /* damaged, and still there */
 };
 
 static void
-print_damaged(const struct verify *v, const struct store_item *item)
+print_damaged(const struct verify *v, const struct store_item *item,
+	      bool removed)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json_out) struct json_out out = {.gen = NULL};
@@ -50,7 +52,7 @@ print_damaged(const struct verify *v, const struct store_item *item)
 	digest_text(&item->digest, digest);
 	if (!v->json) {
 		printf("%s %" PRIu64 "%s\n", digest, item->size,
-		       v->repair ? " removed" : "");
+		       removed ? " removed" : "");
 		return;
 	}
 	json_out_init(&out, &text);
@@ -58,7 +60,7 @@ print_damaged(const struct verify *v, const struct store_item *item)
 	json_kstr(&out, "digest", digest);
 	json_knum(&out, "size", item->size);
 	json_key(&out, "removed");
-	json_bool(&out, v->repair);
+	json_bool(&out, removed);
 	json_object_end(&out);
 	puts(text.p);
 }
@@ -94,7 +96,8 @@ static int
 verify_blob(void *ctx, const struct store_item *item, struct err *e)
 {
 	struct verify *v = ctx;
-	bool sound;
+	struct err stuck = ERR_INIT;
+	bool sound, removed;
 
 	if (v->progress)
 		fprintf(stderr, "\r\033[K%" PRIu64 " blobs, %" PRIu64 " MB",
@@ -106,11 +109,15 @@ verify_blob(void *ctx, const struct store_item *item, struct err *e)
 	if (sound)
 		return 0;
 	v->damaged++;
-	if (v->repair && store_remove_blob(v->store, &item->digest, e) < 0)
-		return -1;
+	removed = v->repair &&
+		  store_remove_blob(v->store, &item->digest, &stuck) == 0;
+	if (!removed)
+		v->left++;
 	if (v->progress)
 		fputs("\r\033[K", stderr);
-	print_damaged(v, item);
+	print_damaged(v, item, removed);
+	if (stuck.kind != ERR_NONE)
+		(void)cmd_fail(&stuck);
 	return 0;
 }
 
@@ -184,5 +191,5 @@ cmd_verify(int argc, char **argv)
 	config_free(config);
 	if (r < 0)
 		return cmd_fail(&e);
-	return v.damaged > 0 && !v.repair ? CMD_FAILED : CMD_OK;
+	return v.left > 0 ? CMD_FAILED : CMD_OK;
 }

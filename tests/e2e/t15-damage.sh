@@ -121,9 +121,10 @@ is "$(check_blobs "$VAR/storage")" "" "all blobs are as they were"
 [ "$backend" = filesystem ] || finish
 
 # What nobody reads but who is told to.
+frozen=() # a command before which the blobs can't be changed
 verify() { # [OPTION...]: "STATUS NUMBER-OF-LINES"
 	FIRN_STORAGE_PATH=$VAR/storage FIRN_PKGS_PATH=$PKGS \
-		"$top/build/firn" verify "$@" > "$tmp/verify" 2> "$tmp/log"
+		"${frozen[@]}" "$top/build/firn" verify "$@" > "$tmp/verify" 2> "$tmp/log"
 	echo "$? $(wc -l < "$tmp/verify")"
 }
 is "$(verify)" "0 0" "firn verify finds no damage"
@@ -132,6 +133,16 @@ damage emptied "$m"
 is "$(verify --json)" "1 2" "but what is damaged"
 is "$(jq -r .digest "$tmp/verify" | sort)" \
 	"$(printf '%s\n' "$layer" "$m" | sort)" "  namely that"
+frozen=(unshare -m sh -c 'mount --bind "$0" "$0" &&
+	mount -o remount,ro,bind "$0" && exec "$@"' "$VAR/storage/blobs")
+if "${frozen[@]}" true 2> "$tmp/log"; then
+	is "$(verify --repair) $(grep -c removed "$tmp/verify")" "1 2 0" \
+		"--repair says what it can't remove"
+	like "$(cat "$tmp/log")" 'Read-only' "  and why"
+else
+	skip "--repair of what can't be removed" "$(tail -n 1 "$tmp/log")"
+fi
+frozen=()
 is "$(verify --repair) $(verify)" "0 2 0 0" "--repair removes it"
 later
 is "$(digest "$m")" 404 "  so that it is not there by digest"
