@@ -90,11 +90,11 @@ bool pack_pool_yield(struct pack_pool *p);
 /*
  * Pack one layer into out, which is finished but not freed. Blocks; may run
  * on several threads at once, of which some wait while there are more than
- * two above the pool's threads, or more than sixteen; out is written by another thread than the
- * caller's, or by the caller's where no other can be started. A file that is
- * unreadable, vanishes or changes meanwhile is ERR_SYSTEM, and a failure of out
- * is what out says; out is not finished then. Names that can't be in one layer
- * are ERR_INVALID.
+ * two above the pool's threads, or more than sixteen; out is written by another
+ * thread than the caller's, or by the caller's where no other can be started. A
+ * file that is unreadable, vanishes or changes meanwhile is ERR_SYSTEM, and a
+ * failure of out is what out says; out is not finished then. Names that can't
+ * be in one layer are ERR_INVALID.
  */
 MUST_CHECK int pack_layer(struct pack_pool *p, const struct pack_input *in,
 			  struct sink *out, struct layer *ret, struct err *e);

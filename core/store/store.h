@@ -152,8 +152,8 @@ MUST_CHECK int store_read(struct store *st, const struct digest *d, size_t max,
 
 /*
  * A blob is not what its digest says: it has this size and should have the
- * other (the same: only its bytes tell). It is logged ("blob.damaged"), and no more
- * there; a cloud's stays until it is committed again, as it may have been
+ * other (the same: only its bytes tell). It is logged ("blob.damaged"), and no
+ * more there; a cloud's stays until it is committed again, as it may have been
  * damaged on its way to us only.
  */
 void store_damaged(struct store *st, const struct digest *d, uint64_t size,

@@ -13,10 +13,10 @@ struct err;
 /*
  * A sink into a file that is there whole or not at all: it has a name only
  * when output_commit gives it one, over a file that was there (of a symbolic
- * link, over what it points at; one that points at nothing is replaced). What is no regular file, as a pipe or a
- * device, is written to directly. Without a path (NULL) bytes go nowhere. A
- * directory or an empty name is ERR_INVALID. The caller frees *ret with
- * sink_free, also after a failure.
+ * link, over what it points at; one that points at nothing is replaced). What
+ * is no regular file, as a pipe or a device, is written to directly. Without a
+ * path (NULL) bytes go nowhere. A directory or an empty name is ERR_INVALID.
+ * The caller frees *ret with sink_free, also after a failure.
  */
 MUST_CHECK int output_open(const char *path, struct sink **ret, struct err *e);
 
