@@ -306,60 +306,6 @@ realise(struct build *b, const struct nix_outputs *evaluated,
 	return r;
 }
 
-void
-build_nix_options(const struct config *c, struct nix_options *ret)
-{
-	*ret = (struct nix_options){
-		.expressions = c->nix_dir,
-		.state_path = c->state_path,
-		.timeout_s = c->nix_timeout_s,
-		.eval_timeout_s = c->eval_timeout_s,
-		.offline = c->offline,
-		.build_timeout_s = c->build_timeout_s,
-		.eval_memory = c->eval_memory,
-		.max_closure_size = c->max_closure_size,
-		.max_closure_paths = c->max_closure_paths,
-		.substitutes_only = c->substitutes_only,
-		.allow_unfree = c->allow_unfree,
-		.allow_insecure = c->allow_insecure,
-		.allow_broken = c->allow_broken,
-		.allow = c->allow.v,
-		.n_allow = c->allow.n,
-		.deny = c->deny.v,
-		.n_deny = c->deny.n,
-		.overlays = c->overlays.v,
-		.n_overlays = c->overlays.n,
-		.allowed_uris = c->allowed_uris,
-	};
-}
-
-int
-build_open_nix(struct builder *g, struct err *e)
-{
-	const struct config *c = g->config;
-	struct nix_options o;
-	int r = 0;
-
-	build_nix_options(c, &o);
-
-	(void)pthread_mutex_lock(&g->nix_lock);
-	if (!g->nix)
-		r = nix_open(&o, &g->nix, e);
-	(void)pthread_mutex_unlock(&g->nix_lock);
-	return r;
-}
-
-bool
-build_has_nix(struct builder *g)
-{
-	bool there;
-
-	(void)pthread_mutex_lock(&g->nix_lock);
-	there = g->nix != NULL;
-	(void)pthread_mutex_unlock(&g->nix_lock);
-	return there;
-}
-
 /* The packages that were asked for, as Nix means them. */
 static int
 evaluate(struct build *b, struct nix_outputs *ret, struct err *e)

@@ -52,7 +52,7 @@ struct builder {
 	struct flights *resolving; /* by revision key */
 	/* By image key: what can't be built, and is not tried again yet. */
 	struct failures *failures;
-	/* At BUILD_SOURCE_KEY: why the source could not be asked just now. */
+	/* Of one key: why the source could not be asked just now. */
 	struct failures *source_failures;
 	char pack_id[PACK_ID_CAP];
 };
@@ -75,8 +75,6 @@ MUST_CHECK int build_find_revision(const struct builder *g, const char *tag,
 				   bool *ret_found, struct revision *ret,
 				   struct err *e);
 
-#define BUILD_SOURCE_KEY ((const struct digest){.b = {0}})
-
 /* The resolver's side of the configuration; borrows from it. */
 struct resolve_options build_resolve_options(const struct config *c);
 
@@ -93,11 +91,6 @@ void builder_close(struct builder *g);
 MUST_CHECK int build_open_store(const struct config *c, struct store **ret,
 				struct err *e);
 
-/*
- * Is the package source there: on this machine, at a look; elsewhere, as far
- * as the last minute's builds tell?
- */
-MUST_CHECK int build_check_source(struct builder *g, struct err *e);
 /* Are storage, state, Nix and the source there? For /readyz. */
 MUST_CHECK int build_check(struct builder *g, struct err *e);
 

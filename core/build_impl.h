@@ -2,7 +2,7 @@
 #ifndef FIRN_BUILD_IMPL_H
 #define FIRN_BUILD_IMPL_H
 
-/* What build.c and build_forms.c share; for them alone. */
+/* What the files of the pipeline, build*.c, share; for them alone. */
 #include <stdatomic.h>
 
 #include "core/attach.h"
@@ -14,6 +14,9 @@
 
 struct buf;
 struct buildlog;
+
+/* Of what builder.source_failures holds. */
+#define BUILD_SOURCE_KEY ((const struct digest){.b = {0}})
 
 /* One build, while it runs. */
 struct build {

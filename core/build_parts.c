@@ -4,7 +4,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/err.h"
-#include "core/build.h"
+#include "core/build_impl.h"
 #include "core/buildlog.h"
 #include "core/config.h"
 #include "core/failures.h"
@@ -81,6 +81,59 @@ build_open_store(const struct config *c, struct store **ret, struct err *e)
 	return store_open(&o, ret, e);
 }
 
+void
+build_nix_options(const struct config *c, struct nix_options *ret)
+{
+	*ret = (struct nix_options){
+		.expressions = c->nix_dir,
+		.state_path = c->state_path,
+		.timeout_s = c->nix_timeout_s,
+		.eval_timeout_s = c->eval_timeout_s,
+		.offline = c->offline,
+		.build_timeout_s = c->build_timeout_s,
+		.eval_memory = c->eval_memory,
+		.max_closure_size = c->max_closure_size,
+		.max_closure_paths = c->max_closure_paths,
+		.substitutes_only = c->substitutes_only,
+		.allow_unfree = c->allow_unfree,
+		.allow_insecure = c->allow_insecure,
+		.allow_broken = c->allow_broken,
+		.allow = c->allow.v,
+		.n_allow = c->allow.n,
+		.deny = c->deny.v,
+		.n_deny = c->deny.n,
+		.overlays = c->overlays.v,
+		.n_overlays = c->overlays.n,
+		.allowed_uris = c->allowed_uris,
+	};
+}
+
+int
+build_open_nix(struct builder *g, struct err *e)
+{
+	const struct config *c = g->config;
+	struct nix_options o;
+	int r = 0;
+
+	build_nix_options(c, &o);
+	(void)pthread_mutex_lock(&g->nix_lock);
+	if (!g->nix)
+		r = nix_open(&o, &g->nix, e);
+	(void)pthread_mutex_unlock(&g->nix_lock);
+	return r;
+}
+
+bool
+build_has_nix(struct builder *g)
+{
+	bool there;
+
+	(void)pthread_mutex_lock(&g->nix_lock);
+	there = g->nix != NULL;
+	(void)pthread_mutex_unlock(&g->nix_lock);
+	return there;
+}
+
 struct resolve_options
 build_resolve_options(const struct config *c)
 {
@@ -92,8 +145,12 @@ build_resolve_options(const struct config *c)
 	};
 }
 
-int
-build_check_source(struct builder *g, struct err *e)
+/*
+ * Is the package source there: on this machine, at a look; elsewhere, as far as
+ * the last minute's builds tell?
+ */
+static int
+check_source(struct builder *g, struct err *e)
 {
 	const struct resolve_options o = build_resolve_options(g->config);
 
@@ -113,7 +170,7 @@ build_check(struct builder *g, struct err *e)
 	if (state_check(g->state, e) < 0 || build_open_nix(g, e) < 0 ||
 	    nix_check(g->nix, e) < 0)
 		return -1;
-	return build_check_source(g, e);
+	return check_source(g, e);
 }
 
 /* --- all of it */
@@ -136,7 +193,7 @@ open_parts(struct builder *g, struct err *e)
 	names_restore(g->state, g->store);
 	if (build_open_nix(g, &no_nix) < 0)
 		log_err(LOG_ERROR, "nix.missing", &no_nix);
-	if (build_check_source(g, &no_source) < 0)
+	if (check_source(g, &no_source) < 0)
 		log_err(LOG_ERROR, "source.missing", &no_source);
 	return 0;
 }
