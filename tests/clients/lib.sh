@@ -21,13 +21,8 @@ clients_cleanup() {
 }
 trap clients_cleanup EXIT
 
-wait_for() { # COMMAND...: for up to fifteen seconds
-	local i
-	for ((i = 0; i < 150; i++)); do
-		"$@" > /dev/null 2>&1 && return
-		sleep 0.1
-	done
-	return 1
+wait_for() { # COMMAND...
+	await "$@" > /dev/null 2>&1
 }
 
 # --- which clients there are
@@ -293,7 +288,7 @@ has() { # CLIENT DIRECTORY CONFIG
 		[ -e "$2/blobs/sha256/${3#sha256:}" ] &&
 			[ -z "$(check_blobs "$2")" ] || return
 		[ "$1" != umoci ] || find "$2/bundle/rootfs/nix/store" \
-			-path '*/bin/*' -type f | grep -q .
+			-path '*/bin/*' -type f | grep . > /dev/null
 		;;
 	esac
 }

@@ -44,6 +44,24 @@ skip_all() { # WHY
 
 have() { command -v "$1" >/dev/null; }
 
+# What comes by and by, on a slow machine too.
+await() { # COMMAND...: until it succeeds, for at least a minute
+	local i
+	for ((i = 0; i < 600; i++)); do
+		"$@" && return
+		sleep 0.1
+	done
+	return 1
+}
+
+ended() { # PID: has it? (Whoever is to reap it may not have.)
+	! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"
+}
+
+none_runs() { # PATTERN: of a command line
+	! pgrep -f -- "$1" > /dev/null
+}
+
 containerd_pids=()
 
 # Everything that a test started ends with it.
@@ -117,7 +135,7 @@ cloud_key_file() {
 
 cloud_kill() {
 	kill -KILL "$cloud_pid"
-	while kill -0 "$cloud_pid" 2>/dev/null; do sleep 0.05; done
+	await ended "$cloud_pid"
 	cloud_pid=
 }
 
@@ -126,11 +144,12 @@ cloud_fault() { # JSON: see fake_cloud.py
 }
 cloud_heal() { curl -sS -X DELETE "$cloud_url/-/faults"; }
 
-# Start a registry; what is set in the environment (FIRN_*) counts. Starting
-# again after registry_stop or a crash keeps the data.
+containerd_decided() { # PID CTR SOCKET: does it answer, or won't it?
+	ended "$1" || "$2" -a "$3" version > /dev/null 2>&1
+}
+
 # A containerd of our own, for CTR -a $tmp/NAME.sock. Says why there is none.
 containerd_start() { # NAME PROGRAM CTR
-	local i
 	have "$2" && have "$3" || { echo "not installed"; return 1; }
 	[ "$(id -u)" -eq 0 ] || { echo "only root may run it"; return 1; }
 	cat > "$tmp/$1.toml" <<C
@@ -145,10 +164,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 C
 	"$2" -c "$tmp/$1.toml" > "$tmp/$1.log" 2>&1 &
 	containerd_pids+=($!)
-	for ((i = 0; i < 150; i++)); do
-		"$3" -a "$tmp/$1.sock" version > /dev/null 2>&1 && return
-		sleep 0.1
-	done
+	await containerd_decided $! "$3" "$tmp/$1.sock" && ! ended $! && return
 	echo "containerd does not start: $(tail -n 1 "$tmp/$1.log")"
 	return 1
 }
@@ -176,6 +192,8 @@ word_set() {
 }
 git_set() { git -C "$tmp/set" -c user.name=n -c user.email=e@example.org "$@"; }
 
+# Start a registry; what is set in the environment (FIRN_*) counts. Starting
+# again after registry_stop or a crash keeps the data.
 registry_start() {
 	export VAR=${VAR:-$tmp/var} PORT=${PORT:-$(free_port)}
 	# The offline set, unless there is another source.

@@ -81,10 +81,7 @@ s.serve_forever()
 PY
 python3 "$tmp/server.py" "$cache" "$tmp/requests" > "$tmp/port" &
 server=$!
-for _ in $(seq 100); do
-	[ -s "$tmp/port" ] && break
-	sleep 0.1
-done
+await test -s "$tmp/port"
 url=http://127.0.0.1:$(cat "$tmp/port")
 
 "$firn" popcount --cache "$url" -w "$tmp/work" -o "$tmp/counts" 2> "$tmp/err"

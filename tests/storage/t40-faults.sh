@@ -9,22 +9,18 @@ have python3 && have openssl || skip_all "no python3 or no openssl"
 ulimit -c unlimited
 cores=$(cat /proc/sys/kernel/core_pattern)
 
-# How long a cloud may take counts here, so let it be little.
-export FIRN_STORAGE_TIMEOUT=1
+# How long a cloud may take counts here, so let it be little; but more than it
+# takes one that is well, on a machine that is slow.
+export FIRN_STORAGE_TIMEOUT=2
 
-await() { # STATUS PATH: within 20 s
-	local i
-	for ((i = 0; i < 100; i++)); do
-		[ "$(http "$url$2")" = "$1" ] && return
-		sleep 0.2
-	done
-	return 1
+answers() { # STATUS PATH
+	[ "$(http "$url$2")" = "$1" ]
 }
 
 # The registry runs, and nginx has the blobs of one image. Then the cloud is
 # killed, or all calls have a FAULT; OTHER is an image that nobody has.
 test_away() { # BACKEND FAULT OTHER
-	local port=$cloud_port other=$url/v2/$3/manifests/latest start=$SECONDS
+	local port=$cloud_port other=$url/v2/$3/manifests/latest start
 	local what="$1: $2"
 	case $2 in
 	killed) cloud_kill ;;
@@ -33,13 +29,14 @@ test_away() { # BACKEND FAULT OTHER
 	rm -rf "$tmp/away"
 	out=$(copy "$tmp/away")
 	ok $? "$what: an image that nginx has is pulled" || echo "# $out"
+	start=$SECONDS
 	is "$(http "$other")" 503 "$what: another one is 503"
 	like "$(cat "$tmp/body")" "storage" "  which names storage"
 	like "$(header Retry-After)" '^[1-9]' "  and says when to come again"
 	is "$(leaks "$tmp/body" "$tmp/headers")" 0 "  and no secret"
-	[ $((SECONDS - start)) -lt 30 ]
+	[ $((SECONDS - start)) -lt 90 ]
 	ok $? "  soon ($((SECONDS - start)) s)"
-	await 503 /readyz
+	await answers 503 /readyz
 	ok $? "  /readyz says so"
 	like "$(cat "$tmp/body")" "storage" "  and what it is"
 	is "$(http "$url/healthz")" 200 "  it is alive"
@@ -47,9 +44,9 @@ test_away() { # BACKEND FAULT OTHER
 	killed) cloud_start "$port" ;;
 	*) cloud_heal ;;
 	esac
-	await 200 "/v2/$3/manifests/latest"
+	await answers 200 "/v2/$3/manifests/latest"
 	ok $? "$what no more: it recovers by itself"
-	await 200 /readyz
+	await answers 200 /readyz
 	ok $? "  and is ready"
 	is "$(check_blobs "$VAR/storage")" "" "  every blob is whole"
 }
@@ -73,7 +70,7 @@ test_fault() { # BACKEND ACTION N
 	[ "$(leaks "$tmp/body" "$tmp/headers")" = 0 ] || bad+="$2 at $3 leaks; "
 	cloud_heal
 	while [ "$(http "$url/v2/jq/manifests/latest")" != 200 ] &&
-		[ $((++tries)) -lt 40 ]; do
+		[ $((++tries)) -lt 240 ]; do
 		sleep 0.25
 	done
 	[ "$(header Docker-Content-Digest)" = "$jq_digest" ] ||
@@ -136,10 +133,7 @@ test_core() { # BACKEND
 	mkdir -p "$tmp/cwd"
 	(cd "$tmp/cwd" && "$top/deploy/dev/serve" start) 2> "$tmp/serve.log"
 	kill -SEGV "$(registry_pid)"
-	for ((i = 0; i < 50; i++)); do
-		kill -0 "$(registry_pid)" 2>/dev/null || break
-		sleep 0.1
-	done
+	await ended "$(registry_pid)"
 	is "$(find "$tmp/cwd" "$VAR" -name 'core*' -type f | wc -l)" 0 \
 		"$1: killed by a fault, it leaves no core file"
 	registry_stop
