@@ -15,9 +15,13 @@ hops() { # curl arguments: status and number of redirects
 		-w '%{http_code} %{num_redirects}' "$@"
 }
 
-is "$(hops "$url/v2/wait-400/manifests/latest")" "200 0" \
-	"a short build shows no redirect"
-like "$(hops "$url/v2/wait-3500/manifests/latest")" "^200 [345]$" \
+# Short is what ends within a hold, which a slow machine may miss once.
+for ms in 100 101 102; do
+	short=$(hops "$url/v2/wait-$ms/manifests/latest")
+	[ "$short" != "200 0" ] || break
+done
+is "$short" "200 0" "a short build shows no redirect"
+like "$(hops "$url/v2/wait-3500/manifests/latest")" "^200 [3-8]$" \
 	"a longer one is waited for by redirects"
 is "$(hops "$url/v2/wait-3500/manifests/latest")" "200 0" \
 	"  and is there then"
@@ -50,6 +54,10 @@ for client in skopeo podman; do
 		sed 's/^/# /' "$tmp/out"
 done
 
+# From here on the last hold is longer than what is done meanwhile.
+registry_stop
+FIRN_FINAL_HOLD=7 registry_start || { ok 1 "the registry starts"; finish; }
+
 # All slots are held by builds that never end, and 200 pulls wait; the rest
 # goes on as before.
 warm() { # seconds for 1000 requests for a manifest and 1000 for a blob
@@ -69,34 +77,34 @@ crowd() { # URL: the status of each answer to $tmp/codes
 		--no-progress-meter -o /dev/null -w '%{http_code}\n' "$1" \
 		> "$tmp/codes" 2> "$tmp/errors"
 }
-waiters_are() { # NUMBER: after at most three seconds
-	local i
-	for ((i = 0; i < 60; i++)); do
-		[ "$(metric firn_waiters)" -eq "$1" ] && return
-		sleep 0.05
-	done
-	return 1
+waiters_are() { # NUMBER
+	[ "$(metric firn_waiters)" -eq "$1" ]
 }
 crowd "$never?w=9&i=[1-200]" &
 crowd=$!
-waiters_are 200
+await waiters_are 200
 ok $? "200 wait"
 is "$(metric firn_builds_running)" 4 "  and every slot is taken"
 during=$(warm)
 [ -n "$during" ]
 ok $? "2000 warm requests succeed meanwhile"
-# Two runs on a shared machine; a blocked worker would cost seconds.
-awk -v a="$before" -v b="$during" 'BEGIN { exit !(b < 3 * a + 1) }'
+# Two runs on a shared machine. Were all workers blocked, each request would
+# wait for one of them, and so for seconds.
+awk -v a="$before" -v b="$during" 'BEGIN { exit !(b < 10 * a + 5) }'
 ok $? "  about as fast as before ($before s, $during s)"
 wait $crowd
 is "$(sort "$tmp/codes" | uniq -c | xargs)" "200 503" \
 	"all 200 are told to come again"
 
 # A client that leaves frees its place.
-timeout 0.5 curl -sS "$never?w=9" > /dev/null
-waiters_are 0
+curl -sS "$never?w=9" > /dev/null &
+leaver=$!
+await waiters_are 1
+kill "$leaver"
+await waiters_are 0
 ok $? "a client that leaves is not waited for"
-[ "$(metric firn_waiters_left_total)" -ge 1 ]
+left() { [ "$(metric firn_waiters_left_total)" -ge 1 ]; }
+await left
 ok $? "  and counted"
 [ "$(metric firn_builds_running)" -ge 1 ]
 ok $? "  while the build goes on"
@@ -106,8 +114,8 @@ python3 - "$PORT" "$url" <<'P'
 import resource, socket, subprocess, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
 port, url = int(sys.argv[1]), sys.argv[2]
-silent = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(2000)]
-sys.exit(subprocess.call(["curl", "-fsS", "-m", "3", "-o", "/dev/null",
+silent = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(2000)]
+sys.exit(subprocess.call(["curl", "-fsS", "-m", "30", "-o", "/dev/null",
     url + "/v2/hello/manifests/latest"]))
 P
 ok $? "2000 silent connections hold nobody up"
@@ -115,11 +123,13 @@ ok $? "2000 silent connections hold nobody up"
 # Everyone who waits is sent on when the program ends, also in the last hold.
 crowd "$never?w=8&i=[1-50]" &
 crowd=$!
-waiters_are 50
-kill -TERM "$(registry_pid)"
+await waiters_are 50
+program=$(registry_pid)
+kill -TERM "$program"
 wait $crowd
 is "$(sort "$tmp/codes" | uniq -c | xargs)" "50 307" \
 	"at the end everyone who waits is redirected"
+await ended "$program"
 is "$(http "$url/v2/")" 503 "then nginx answers for us"
 is "$(header Content-Type)" application/json "  in JSON"
 like "$(cat "$tmp/body")" UNAVAILABLE "  with a code"

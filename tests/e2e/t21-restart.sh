@@ -7,8 +7,9 @@ engine=fake
 export FIRN_HOLD=2 FIRN_HOPS=9 FIRN_MAX_BUILDS=4
 registry_start || { ok 1 "the registry starts"; finish; }
 socket=$VAR/run/firn.sock
-kill -TERM "$(registry_pid)"
-sleep 0.5
+program=$(registry_pid)
+kill -TERM "$program"
+await ended "$program"
 
 # A service manager of thirty lines: each SIGHUP restarts the program.
 cat > "$tmp/manager.py" <<'P'
@@ -50,10 +51,8 @@ env FIRN_PKGS_PATH="$PKGS" FIRN_STORAGE_PATH="$VAR/storage" \
 	FIRN_NIX_DIR="$top/nix" python3 "$tmp/manager.py" "$socket" \
 	"$PROGRAM" "$VAR/firn.log" > "$tmp/manager.log" 2>&1 &
 manager=$!
-for ((i = 0; i < 50; i++)); do
-	[ "$(http "$url/v2/")" = 200 ] && break
-	sleep 0.1
-done
+serves() { [ "$(http "$url/v2/")" = 200 ]; }
+await serves
 is "$(http "$url/v2/")" 200 "it serves on an inherited socket"
 is "$(head -n 1 "$tmp/manager.log")" READY=1 "and says when it is ready"
 
@@ -68,7 +67,8 @@ curl -sS -L -Z --parallel-immediate --parallel-max 50 \
 	"$url/v2/wait-3000/manifests/latest?w=8&i=[1-50]" \
 	> "$tmp/late" 2>> "$tmp/errors" &
 late=$!
-sleep 0.7
+all_wait() { [ "$(metric firn_waiters)" -eq 150 ]; }
+await all_wait
 kill -HUP $manager
 # Warm requests go on through the restart.
 lost=0

@@ -36,6 +36,7 @@
 #include "core/model/manifest.h"
 #include "core/model/source.h"
 #include "core/store/store.h"
+#include "core/sys/clock.h"
 
 #define LAYER_BYTES 100000u
 #define MEGABYTE 1000000u
@@ -187,15 +188,14 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	const struct timespec tick = {.tv_nsec = 10000000};
 	struct engine *g = ctx;
 	const char *name = payload;
-	uint64_t ms = build_ms(name);
+	uint64_t ms = build_ms(name), start = clock_ms();
 	int rc;
 
 	(void)pthread_mutex_lock(&g->lock);
 	g->stats.builds_running++;
 	(void)pthread_mutex_unlock(&g->lock);
 	job_set_progress(j, "sleeping for <%s>", name);
-	for (uint64_t t = 0; t < ms && !atomic_load(job_cancel_flag(j));
-	     t += 10)
+	while (clock_ms() - start < ms && !atomic_load(job_cancel_flag(j)))
 		(void)nanosleep(&tick, NULL);
 	rc = finish(g, name, ret, e);
 	(void)pthread_mutex_lock(&g->lock);
