@@ -93,10 +93,7 @@ is "$(find "$roots" -type l | wc -l)" 0 "no root is left"
 
 # Killed over a build.
 curl -sS -o /dev/null "$url/v2/sleepy/manifests/latest" 2>/dev/null &
-for ((i = 0; i < 100; i++)); do
-	pgrep -f 'echo asleep' >/dev/null && break
-	sleep 0.1
-done
+await pgrep -f 'echo asleep' > /dev/null
 kill -KILL "$(registry_pid)"
 wait $! 2>/dev/null
 registry_stop

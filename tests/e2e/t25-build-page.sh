@@ -26,7 +26,7 @@ in
   '';
   talking = script "talking" ''
     echo first words
-    sleep 4
+    sleep 8
     echo last words
     echo made > \$out
   '';
@@ -108,12 +108,12 @@ ok $? "and a word on the rest"
 # --- a build that runs
 
 curl -sS -o /dev/null "$url/v2/talking/manifests/latest" &
-for ((i = 0; i < 100; i++)); do
-	sleep 0.1
+talks() {
 	at=$(page_of talking)
 	[ -n "$at" ] && [ "$(page "$at")" = 200 ] &&
-		grep -q 'first words' "$tmp/page" && break
-done
+		grep -q 'first words' "$tmp/page"
+}
+await talks
 grep -q 'first words' "$tmp/page"
 ok $? "the page of a build that runs has its lines so far"
 grep -q '^== it is still running$' "$tmp/page"
@@ -156,19 +156,13 @@ like "$(tool build --elephant)" "^firn build: .*elephant" \
 # --- a server that is killed
 
 curl -sS -o /dev/null "$url/v2/sleeping/manifests/latest" &
-for ((i = 0; i < 100; i++)); do
-	sleep 0.1
-	pgrep -f "asleep-$mark" >/dev/null && break
-done
-pgrep -f "asleep-$mark" >/dev/null
+await pgrep -f "asleep-$mark" > /dev/null
 ok $? "a builder runs that says nothing"
 kill -KILL "$(registry_pid)"
-for ((i = 0; i < 100; i++)); do
-	pgrep -f -- "asleep-$mark|--realise.*$tmp" >/dev/null || break
-	sleep 0.1
-done
-is "$(pgrep -fc "asleep-$mark")" 0 "it ends with a server that is killed"
-is "$(pgrep -fc -- "--realise.*$tmp")" 0 "and so does Nix"
+await none_runs "asleep-$mark"
+ok $? "it ends with a server that is killed"
+await none_runs "--realise.*$tmp"
+ok $? "and so does Nix"
 wait
 registry_stop
 export FIRN_LOG_LEVEL=debug

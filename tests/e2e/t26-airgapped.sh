@@ -202,10 +202,7 @@ echo '{ outputs = { self }: { legacyPackages.x86_64-linux.hello = "hello"; }; }'
 	> "$tmp/set/bare/flake.nix"
 git_set add -A -f
 git_set commit -qm flake
-for ((i = 0; i < 50; i++)); do
-	! curl -sS -o /dev/null http://127.0.0.1:8099/ready 2>/dev/null || break
-	sleep 0.1
-done
+await curl -sS -o /dev/null http://127.0.0.1:8099/ready 2> /dev/null
 echo 'builders = ssh://nobody@builder.example.org x86_64-linux - 4 9' \
 	>> "$tmp/conf/nix.conf"
 export VAR=$tmp/var-flake
