@@ -34,7 +34,7 @@ test_away() { # BACKEND FAULT OTHER
 	like "$(cat "$tmp/body")" "storage" "  which names storage"
 	like "$(header Retry-After)" '^[1-9]' "  and says when to come again"
 	is "$(leaks "$tmp/body" "$tmp/headers")" 0 "  and no secret"
-	[ $((SECONDS - start)) -lt 90 ]
+	[ $((SECONDS - start)) -lt 30 ]
 	ok $? "  soon ($((SECONDS - start)) s)"
 	await answers 503 /readyz
 	ok $? "  /readyz says so"
