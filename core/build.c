@@ -378,8 +378,8 @@ build_image(struct build *b, struct manifest_info *ret, struct err *e)
 
 int
 build_run(struct builder *g, struct job *j, const struct order *o,
-	  struct manifest_info *ret, size_t *ret_layers,
-	  struct stages *ret_stages, bool *ret_again, struct err *e)
+	  struct manifest_info *ret, struct build_report *ret_report,
+	  struct err *e)
 {
 	struct build b = {
 		.g = g,
@@ -407,13 +407,15 @@ build_run(struct builder *g, struct job *j, const struct order *o,
 	if (r == 0)
 		r = publish(&b, ret, e);
 	stages_end(&b.stages);
-	*ret_stages = b.stages;
 	build_tell_end(&b, ret, e);
 	/* With the page's address in it. */
 	if (b.remember)
 		failures_note(g->failures, &b.image_key, e);
-	*ret_again = b.again;
-	*ret_layers = b.n_layers;
+	*ret_report = (struct build_report){
+		.n_layers = b.n_layers,
+		.stages = b.stages,
+		.again = b.again,
+	};
 	fd_auto(&b.tree_hold);
 	arena_release(&b.arena);
 	return r;

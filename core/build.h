@@ -104,17 +104,20 @@ void build_nix_options(const struct config *c, struct nix_options *ret);
 MUST_CHECK int build_open_nix(struct builder *g, struct err *e);
 bool build_has_nix(struct builder *g);
 
+/* How a build went, also when it failed. */
+struct build_report {
+	size_t n_layers;      /* that had to be looked at; 0: all was found */
+	struct stages stages; /* where the time went */
+	bool again; /* it failed a moment ago; the error is from then */
+};
+
 /*
  * Build, or find on the way that it is there. Every manifest is made in both
- * forms. *ret is the OCI form; *ret_layers is how many layers had to be
- * looked at; 0 when all was found; *ret_stages where the time went, also
- * when it failed; *ret_again: it failed a moment ago and was not tried now,
- * the error is the one from then.
+ * forms. *ret is the OCI form.
  */
 MUST_CHECK int build_run(struct builder *g, struct job *j,
 			 const struct order *o, struct manifest_info *ret,
-			 size_t *ret_layers, struct stages *ret_stages,
-			 bool *ret_again, struct err *e);
+			 struct build_report *ret_report, struct err *e);
 
 /*
  * Is there a log (engine_read_log) of a build that failed so? Where the

@@ -111,9 +111,7 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 	const struct order *o = payload;
 	uint64_t start = clock_ms();
 	char digest[DIGEST_TEXT_CAP];
-	struct stages stages;
-	size_t layers = 0;
-	bool again;
+	struct build_report report;
 	int r;
 
 	log_set_request(o->request);
@@ -121,19 +119,19 @@ run_job(void *ctx, struct job *j, void *payload, struct manifest_info *ret,
 		 LOG_S("image", o->image.name), LOG_S("tag", o->tag),
 		 LOG_S("platform",
 		       o->n_platforms > 1 ? "several" : o->platforms[0]->arch));
-	r = build_run(&g->b, j, o, ret, &layers, &stages, &again, e);
+	r = build_run(&g->b, j, o, ret, &report, e);
 	if (r == 0) {
 		digest_text(&ret->digest, digest);
 		atomic_fetch_add(&g->done, 1);
 		log_info("build.done", LOG_S("build", job_id(j)),
 			 LOG_S("image", o->image.name), LOG_S("digest", digest),
-			 LOG_N("layers", layers),
+			 LOG_N("layers", report.n_layers),
 			 LOG_N("ms", clock_ms() - start));
 	} else {
 		atomic_fetch_add(&g->failed, 1);
-		log_failure(g, j, o, clock_ms() - start, again, e);
+		log_failure(g, j, o, clock_ms() - start, report.again, e);
 	}
-	count_stages(g, job_id(j), &stages);
+	count_stages(g, job_id(j), &report.stages);
 	log_set_request(NULL);
 	return r;
 }
