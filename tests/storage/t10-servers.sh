@@ -30,6 +30,26 @@ contract() { # NAME PORT REGION
 		grep -A3 '^not ok' "$tmp/$1.tap" | sed 's/^/# /'
 }
 
+# How it says that an upload is lost: Firn begins it again then. (moto fails
+# with 500.)
+lost_upload() { # NAME PORT REGION
+	local at=http://127.0.0.1:$2/$bucket/lost id
+	local call=(curl -sS -u test-key:test-secret -w '%{http_code}'
+		--aws-sigv4 "aws:amz:$3:s3"
+		-H x-amz-content-sha256:UNSIGNED-PAYLOAD)
+	id=$("${call[@]}" -X POST "$at?uploads=" |
+		sed -n 's|.*<UploadId>\(.*\)</UploadId>.*|\1|p')
+	is "$("${call[@]}" -o "$tmp/body" -X DELETE "$at?uploadId=$id")" 204 \
+		"$1: an upload is aborted"
+	is "$("${call[@]}" -o "$tmp/body" -X PUT -d part \
+		"$at?partNumber=1&uploadId=$id")" 404 "$1: a part that comes too late"
+	like "$(cat "$tmp/body")" NoSuchUpload "  belongs to no upload"
+	is "$("${call[@]}" -o "$tmp/body" -X POST \
+		-d '<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"0123456789abcdef0123456789abcdef"</ETag></Part></CompleteMultipartUpload>' \
+		"$at?uploadId=$id")" 404 "$1: and its end"
+	like "$(cat "$tmp/body")" NoSuchUpload "  too"
+}
+
 go_tool=$top/tests/support/go-tool
 if versitygw=$("$go_tool" github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	2> "$tmp/why"); then
@@ -41,6 +61,7 @@ if versitygw=$("$go_tool" github.com/versity/versitygw/cmd/versitygw@v1.8.0 \
 	pid=$!
 	if wait_for "http://127.0.0.1:$port/"; then
 		contract versitygw "$port" eu-test-1
+		lost_upload versitygw "$port" eu-test-1
 		# It may well give up at once.
 		(ulimit -c 0; FIRN_TEST_S3="wrong http://127.0.0.1:$port $bucket eu-test-1 test-key wrong" \
 			"$test" > "$tmp/wrong.tap"; true) 2>/dev/null
