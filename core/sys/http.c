@@ -99,6 +99,7 @@ give_back(struct http *h, CURL *c)
 /* --- one request, as libcurl's callbacks see it */
 
 struct call {
+	CURL *handle;
 	const struct http_request *r;
 	struct http_answer *a;
 	uint64_t sent;
@@ -116,9 +117,13 @@ static size_t
 on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct call *c = arg;
+	curl_off_t whole = 0; /* what is announced, if it is; else -1 */
 
 	n *= size;
-	if (n > c->r->max_answer - c->received) {
+	(void)curl_easy_getinfo(c->handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+				&whole);
+	if (n > c->r->max_answer - c->received ||
+	    (whole > 0 && (uint64_t)whole > c->r->max_answer)) {
 		c->too_large = true;
 		return 0;
 	}
@@ -341,6 +346,7 @@ http_do(struct http *h, const struct http_request *r, struct http_answer *a,
 	long status = 0;
 	int ret = 0;
 
+	call.handle = c;
 	a->status = 0;
 	buf_clear(&a->body);
 	buf_clear(&a->headers);

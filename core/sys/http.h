@@ -51,7 +51,7 @@ struct http_request {
 	uint64_t size;
 
 	bool direct;       /* never through a proxy */
-	size_t max_answer; /* bytes of its body; more is an error */
+	size_t max_answer; /* bytes of its body; to announce more fails, too */
 	bool to_fd;        /* the answer's body is written to out */
 	int out;
 	unsigned redirects;  /* how many are followed */

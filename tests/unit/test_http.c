@@ -192,7 +192,10 @@ test_answers(struct http *h, struct fake *f)
 	get.to_fd = false;
 	(void)close(full);
 	(void)fclose(file);
-	get.max_answer = 500;
+	get.max_answer = 49;
+	fails(h, f, "/short", get, ERR_INVALID,
+	      "more is announced than was asked for");
+	get.max_answer = 50;
 	fails(h, f, "/short", get, ERR_UPSTREAM, "and less than was announced");
 	ok(ask(h, f, "/garbage?secret", get, &a, &e) < 0 &&
 		   !strstr(e.msg, "secret") && !strstr(e.msg, "no web"),
