@@ -268,14 +268,20 @@ test_git_environment(void)
 	buf_printf(&command, "env >%s/ssh-env; exit 1;", dir);
 	(void)setenv("GIT_SSH_COMMAND", command.p, 1);
 	(void)setenv("SSH_AUTH_SOCK", "/agent", 1);
+	(void)setenv("SSH_ASKPASS", "/ask", 1);
+	(void)setenv("NIX_SSL_CERT_FILE", "/ca.pem", 1);
 	(void)setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
 	(void)setenv("GIT_DIR", "/elsewhere", 1);
 	ok(resolve_revision(&s, "latest", &options, &r, &e) < 0, "%s", e.msg);
 	(void)unsetenv("GIT_SSH_COMMAND");
 	(void)unsetenv("SSH_AUTH_SOCK");
+	(void)unsetenv("SSH_ASKPASS");
+	(void)unsetenv("NIX_SSL_CERT_FILE");
 	(void)unsetenv("AWS_SECRET_ACCESS_KEY");
 	(void)unsetenv("GIT_DIR");
 	ok(sh("cat ssh-env", &out) && strstr(out.p, "SSH_AUTH_SOCK=/agent") &&
+		   strstr(out.p, "SSH_ASKPASS=/ask") &&
+		   strstr(out.p, "NIX_SSL_CERT_FILE=/ca.pem") &&
 		   strstr(out.p, "PATH="),
 	   "ssh gets what it needs");
 	ok(!strstr(out.p, "AWS_") && !strstr(out.p, "GIT_DIR=/elsewhere"),
