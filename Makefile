@@ -166,6 +166,7 @@ UNIT_TESTS := \
 	tests/unit/test_base.c \
 	tests/unit/test_buildlog.c \
 	tests/unit/test_cache.c \
+	tests/unit/test_channel.c \
 	tests/unit/test_cloud.c \
 	tests/unit/test_cloud_faults.c \
 	tests/unit/test_cloud_lost.c \
@@ -465,6 +466,9 @@ TESTS_STATE := $(addprefix $(B)/tests/,test_state test_state_damage \
 $(TESTS_STATE): $(B)/tests/support/rows.o $(B)/tests/support/tree.o \
 	$(LIB_CORE) $(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(TESTS_STATE): TEST_LIBS = -lsqlite3 $(LIBS_BASE)
+$(B)/tests/test_channel: $(B)/tests/support/tree.o $(LIB_CORE) \
+	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
+$(B)/tests/test_channel: TEST_LIBS = -lcurl $(LIBS_BASE)
 $(B)/tests/test_resolve: $(B)/tests/support/tree.o $(LIB_CORE) \
 	$(LIB_MODEL) $(LIB_SYS) $(LIB_BASE)
 $(B)/tests/test_resolve: TEST_LIBS = -lcurl $(LIBS_BASE)

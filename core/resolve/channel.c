@@ -272,6 +272,9 @@ get(const struct memory *m, const char *url, int out, struct http_answer *a,
 	int failed = http_do(h, &r, a, e);
 
 	http_free(h);
+	/* Too much of it is the server's fault, not that of who asks. */
+	if (failed && e->kind == ERR_INVALID)
+		e->kind = ERR_UPSTREAM;
 	return failed ? err_wrap(e, "the package set") : 0;
 }
 

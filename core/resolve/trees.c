@@ -50,6 +50,7 @@ trees_path(const struct resolve_options *o, const char *id, struct buf *to)
 	buf_printf(to, "/%s", id);
 }
 
+/* Others may remove the tree meanwhile; somebody may have removed it alone. */
 int
 trees_find(const struct resolve_options *o, const char *id, bool *ret_found,
 	   uint64_t *ret_time, struct err *e)
@@ -58,8 +59,10 @@ trees_find(const struct resolve_options *o, const char *id, bool *ret_found,
 	struct err none = ERR_INIT;
 
 	trees_path(o, id, &path);
-	buf_adds(&path, ".ok");
 	*ret_found = false;
+	if (access(path.p, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	buf_adds(&path, ".ok");
 	if (fs_read_file(path.p, 64, &text, &none) < 0) {
 		if (none.kind == ERR_NOT_FOUND)
 			return 0;
@@ -69,8 +72,11 @@ trees_find(const struct resolve_options *o, const char *id, bool *ret_found,
 	if (!str_to_u64((struct str){.p = text.p, .n = text.len}, UINT64_MAX,
 			ret_time))
 		return err_set(e, ERR_SYSTEM, "%s is damaged", path.p);
-	if (utimensat(AT_FDCWD, path.p, NULL, 0) < 0)
+	if (utimensat(AT_FDCWD, path.p, NULL, 0) < 0) {
+		if (errno == ENOENT)
+			return 0;
 		return err_set_errno(e, ERR_SYSTEM, errno, "%s", path.p);
+	}
 	*ret_found = true;
 	return 0;
 }
@@ -177,6 +183,15 @@ remove_one(const struct resolve_options *o, const struct aged *t)
 		trees_abort(temp.p);
 }
 
+/* A file of fs_create_temp's (a download) that nobody writes to any more. */
+static bool
+is_left_over(const char *name, const struct stat *st, time_t now)
+{
+	return S_ISREG(st->st_mode) && strlen(name) == 32 &&
+	       strspn(name, "0123456789abcdef") == 32 &&
+	       now - st->st_mtim.tv_sec > MAKING_S;
+}
+
 static void
 prune(const struct resolve_options *o)
 {
@@ -199,7 +214,11 @@ prune(const struct resolve_options *o)
 
 		buf_printf(&path, "%s/%s", base.p, names.v[i]);
 		buf_printf(&mark, "%s.ok", path.p);
-		if (stat(path.p, &st) < 0 || !S_ISDIR(st.st_mode))
+		if (lstat(path.p, &st) < 0)
+			continue;
+		if (is_left_over(names.v[i], &st, now))
+			(void)unlink(path.p);
+		if (!S_ISDIR(st.st_mode))
 			continue;
 		t.used = st.st_ctim;
 		t.whole = stat(mark.p, &st) == 0;
