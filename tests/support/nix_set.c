@@ -112,7 +112,7 @@ nix_set_none_left(const char *text)
 {
 	const struct timespec tick = {.tv_nsec = 50000000};
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 1200; i++) {
 		if (count_processes(text) == 0)
 			return true;
 		(void)nanosleep(&tick, NULL);

@@ -83,7 +83,7 @@ test_away(struct test_cloud *c, const char *name)
 		err_clear(&e);
 		(void)usleep(50000);
 	} while (store_has(st, &other, &found, NULL, &e) < 0 &&
-		 now() - start < 20);
+		 now() - start < 60);
 	ok(found, "%s: and is asked again (after %.1f s)", name, now() - start);
 	store_free(st);
 	c->options.recheck_s = 60;
@@ -102,7 +102,7 @@ test_retry_after(struct test_cloud *c, const char *name)
 	double start;
 
 	digest_of("nobody's", 8, &other);
-	c->options.timeout_ms = 200; /* so it is believed up to 2.4 s */
+	c->options.timeout_ms = 500; /* so it is believed up to 6 s */
 	st = reopen(c);
 	/* Google's has a token by now, or that would be told so. */
 	(void)!store_has(st, &other, &found, NULL, &e);
@@ -117,14 +117,14 @@ test_retry_after(struct test_cloud *c, const char *name)
 			    "\"retry_after\":3600}");
 	start = now();
 	ok(store_has(st, &other, &found, NULL, &e) < 0 &&
-		   test_cloud_is_clean(&e) && now() - start < 0.9,
+		   test_cloud_is_clean(&e) && now() - start < 3,
 	   "%s: who waits is told at once: %s", name, e.msg);
 	err_clear(&e);
 	ok(store_has(st, &other, &found, NULL, &e) < 0 &&
 		   test_cloud_is_clean(&e) && strstr(e.msg, "asks not to"),
 	   "%s: as are others, and nobody calls: %s", name, e.msg);
 	err_clear(&e);
-	ok(store_put(st, "an hour", 7, &d, &e) == 0 && now() - start < 5,
+	ok(store_put(st, "an hour", 7, &d, &e) == 0 && now() - start < 30,
 	   "%s: but no hour is waited for (%.1f s) %s", name, now() - start,
 	   e.msg);
 	ok(store_has(st, &other, &found, NULL, &e) == 0,
@@ -150,7 +150,7 @@ test_hang(struct test_cloud *c, const char *name)
 	test_cloud_fault(c, "{\"action\":\"hang\"}");
 	ok(store_has(st, &d, &found, NULL, &e) < 0 && test_cloud_is_clean(&e),
 	   "%s: hangs: %s", name, e.msg);
-	ok(now() - start < 3, "%s: the call is given up (%.1f s)", name,
+	ok(now() - start < 30, "%s: the call is given up (%.1f s)", name,
 	   now() - start);
 	test_cloud_heal(c);
 	store_free(st);
@@ -301,7 +301,7 @@ test_urls(struct test_cloud *c, const char *name)
 	struct digest d;
 	char *q, saved;
 
-	c->options.url_ttl_s = 6;
+	c->options.url_ttl_s = 10;
 	st = reopen(c);
 	ok(store_put(st, "a blob", 6, &d, &e) == 0 &&
 		   store_locate(st, &d, &at, &e) == 0 && at.where == STORE_URL,
@@ -324,14 +324,14 @@ test_urls(struct test_cloud *c, const char *name)
 	*q = saved == '0' ? '1' : '0';
 	is_u64(fetch("GET", at.at, &a), 403, "  nor with another signature");
 	*q = saved;
-	(void)usleep(3100000);
+	(void)usleep(5100000);
 	ok(store_locate(st, &d, &again, &e) == 0 &&
 		   strcmp(at.at, again.at) != 0,
 	   "  after half its life there is a new one");
-	test_cloud_clock(c, 4);
+	test_cloud_clock(c, 5);
 	is_u64(fetch("GET", at.at, &a), 403, "  the old one has expired");
 	is_u64(fetch("GET", again.at, &a), 200, "  the new one has not");
-	test_cloud_clock(c, 7);
+	test_cloud_clock(c, 11);
 	is_u64(fetch("GET", again.at, &a), 403, "  and then it has, too");
 	test_cloud_clock(c, 0);
 	store_free(st);

@@ -55,7 +55,7 @@ gone(const char *text)
 
 	(void)snprintf(path, sizeof(path), "/proc/%ld/stat",
 		       strtol(text, NULL, 10));
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 6000; i++) {
 		FILE *f = fopen(path, "re");
 		const char *state;
 
@@ -174,14 +174,14 @@ main(void)
 	is_u64(r.output.len, 60000, "and all of standard output");
 	buf_release(&r.output);
 
-	ok(sh("sleep 100 & echo $!; wait", 300, NULL, &r, &e) == 0 &&
+	ok(sh("sleep 100 & echo $!; wait", 1000, NULL, &r, &e) == 0 &&
 		   r.timed_out && r.signal == SIGTERM,
 	   "the time limit ends it");
 	ok(gone(r.output.p), "with its children");
 	buf_release(&r.output);
 
-	ok(sh("trap '' TERM; while :; do sleep 0.1; done", 200, NULL, &r, &e) ==
-			   0 &&
+	ok(sh("trap '' TERM; while :; do sleep 0.1; done", 2000, NULL, &r,
+	      &e) == 0 &&
 		   r.timed_out && r.signal == SIGKILL,
 	   "one that ignores SIGTERM is killed");
 	buf_release(&r.output);
