@@ -118,7 +118,7 @@ class S3(fake_cloud.Handler):
     # --- keys for a while
 
     def new_key(self):
-        n = len(self.server.calls)
+        n = self.server.objects.number()
         key = ("ASIA%d" % n, self.server.secret + "-%d" % n,
                "firn-test-session-token-%d/+=" % n)
         ends = self.server.now() + self.server.life
