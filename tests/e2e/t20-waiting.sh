@@ -77,6 +77,7 @@ crowd() { # URL: the status of each answer to $tmp/codes
 		--no-progress-meter -o /dev/null -w '%{http_code}\n' "$1" \
 		> "$tmp/codes" 2> "$tmp/errors"
 }
+# shellcheck disable=SC2317 # await runs it
 waiters_are() { # NUMBER
 	[ "$(metric firn_waiters)" -eq "$1" ]
 }
@@ -103,6 +104,7 @@ await waiters_are 1
 kill "$leaver"
 await waiters_are 0
 ok $? "a client that leaves is not waited for"
+# shellcheck disable=SC2317 # await runs it
 left() { [ "$(metric firn_waiters_left_total)" -ge 1 ]; }
 await left
 ok $? "  and counted"

@@ -51,6 +51,7 @@ env FIRN_PKGS_PATH="$PKGS" FIRN_STORAGE_PATH="$VAR/storage" \
 	FIRN_NIX_DIR="$top/nix" python3 "$tmp/manager.py" "$socket" \
 	"$PROGRAM" "$VAR/firn.log" > "$tmp/manager.log" 2>&1 &
 manager=$!
+# shellcheck disable=SC2317 # await runs it
 serves() { [ "$(http "$url/v2/")" = 200 ]; }
 await serves
 is "$(http "$url/v2/")" 200 "it serves on an inherited socket"
@@ -67,6 +68,7 @@ curl -sS -L -Z --parallel-immediate --parallel-max 50 \
 	"$url/v2/wait-3000/manifests/latest?w=8&i=[1-50]" \
 	> "$tmp/late" 2>> "$tmp/errors" &
 late=$!
+# shellcheck disable=SC2317 # await runs it
 all_wait() { [ "$(metric firn_waiters)" -eq 150 ]; }
 await all_wait
 kill -HUP $manager

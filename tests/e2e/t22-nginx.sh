@@ -96,6 +96,7 @@ asked=$(($(seen) - before))
 [ "$asked" -lt 100 ]
 ok $? "of 300 requests by tag nginx answers most ($asked came through)"
 sleep 2.2 # it counts whole seconds
+# shellcheck disable=SC2317 # await runs it
 more() { # NUMBER: the program counts when the client has its answer
 	[ $(($(seen) - before)) -ge "$1" ]
 }
@@ -339,6 +340,7 @@ at auth /v2/hello/manifests/latest -u me:word > /dev/null
 at links /v2/hello/manifests/latest > /dev/null
 await more 2
 ok $? "of each server's images nginx keeps its own"
+# shellcheck disable=SC2317 # await runs it
 logged() { # nginx writes a line when the client has its answer
 	jq -se 'length > 5 and all(.request != "")' "$tmp/tls/firn.log" > /dev/null
 }

@@ -108,6 +108,7 @@ ok $? "and a word on the rest"
 # --- a build that runs
 
 curl -sS -o /dev/null "$url/v2/talking/manifests/latest" &
+# shellcheck disable=SC2317 # await runs it
 talks() {
 	at=$(page_of talking)
 	[ -n "$at" ] && [ "$(page "$at")" = 200 ] &&

@@ -13,6 +13,7 @@ cores=$(cat /proc/sys/kernel/core_pattern)
 # takes one that is well, on a machine that is slow.
 export FIRN_STORAGE_TIMEOUT=2
 
+# shellcheck disable=SC2317 # await runs it
 answers() { # STATUS PATH
 	[ "$(http "$url$2")" = "$1" ]
 }
