@@ -183,6 +183,7 @@ static int
 find_commit(struct work_tree *t, struct revision *r, struct err *e)
 {
 	AUTO(buf) struct buf key = BUF_INIT, file = BUF_INIT;
+	struct err no = ERR_INIT;
 	char commit[41];
 	bool found, clean;
 
@@ -203,8 +204,9 @@ find_commit(struct work_tree *t, struct revision *r, struct err *e)
 		if (read_time(t, commit, &r->time, e) < 0)
 			return -1;
 		buf_printf(&key, "%llu", (unsigned long long)r->time);
-		if (fs_write_atomic(file.p, key.p, key.len, e) < 0)
-			return -1;
+		/* Where it can't be kept, git is asked each time. */
+		if (fs_write_atomic(file.p, key.p, key.len, &no) < 0)
+			log_err(LOG_WARN, "source.clean", &no);
 	}
 	memcpy(r->id, commit, sizeof(commit));
 	return 0;

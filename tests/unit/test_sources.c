@@ -395,6 +395,8 @@ static const struct {
 	 "git config filter.x.process \"touch $PWD/../ran\";"
 	 "sleep 0.01; touch f",
 	 true},
+	{"a commit that can't be kept in mind",
+	 "for i in ../git/*/clean; do rm $i; mkdir $i; done; touch f", true},
 };
 
 static void
