@@ -383,11 +383,11 @@ find_repository(const char *template)
 
 /*
  * By git: *ret_found, and the commit is in id. A host that does not answer to
- * git may still have the tarball.
+ * git may still have the tarball; but what is not looked up, may be a commit.
  */
 static int
-look_up(const char *name, const struct resolve_options *o, bool *ret_found,
-	struct buf *id, struct err *e)
+look_up(const char *name, bool restricted, const struct resolve_options *o,
+	bool *ret_found, struct buf *id, struct err *e)
 {
 	AUTO(mem) char *repo = find_repository(o->channel_url);
 	struct git_ref ref;
@@ -396,7 +396,7 @@ look_up(const char *name, const struct resolve_options *o, bool *ret_found,
 	if (!repo || o->offline)
 		return 0;
 	if (git_find_ref(repo, name, o, ret_found, &ref, e) < 0) {
-		if (e->kind != ERR_UPSTREAM)
+		if (e->kind != ERR_UPSTREAM || restricted)
 			return -1;
 		log_err(LOG_INFO, "source.no_git", e);
 		err_clear(e);
@@ -421,19 +421,42 @@ found_path(const struct resolve_options *o, const char *commit, struct buf *to)
 	}
 }
 
-static int
-remember_found(const struct resolve_options *o, const char *commit,
-	       struct err *e)
+/* If it fails, the commit is not served by its digits until it is found anew.
+ */
+static void
+remember_found(const struct resolve_options *o, const char *commit)
 {
 	AUTO(buf) struct buf dir = BUF_INIT, path = BUF_INIT;
+	struct err e = ERR_INIT;
 
 	found_path(o, NULL, &dir);
 	found_path(o, commit, &path);
 	if (access(path.p, F_OK) == 0)
-		return 0;
-	if (fs_mkdirs(dir.p, 0700, e) < 0)
-		return -1;
-	return fs_write_atomic(path.p, "", 0, e);
+		return;
+	if (fs_mkdirs(dir.p, 0700, &e) < 0 ||
+	    fs_write_atomic(path.p, "", 0, &e) < 0)
+		log_err(LOG_WARN, "source.found", &e);
+}
+
+/*
+ * Might a host of repositories take the name, or a part of it, for a commit?
+ * git does from four digits on, in either case, and behind "-g" too; some
+ * hosts strip other words from both ends.
+ */
+static bool
+may_be_commit(const char *name)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	while (*name) {
+		size_t n = strspn(name, digits);
+
+		if (n >= 4)
+			return true;
+		name += n;
+		name += strcspn(name, digits);
+	}
+	return false;
 }
 
 /*
@@ -445,7 +468,7 @@ check_commit(const char *name, const struct resolve_options *o, struct err *e)
 {
 	AUTO(buf) struct buf path = BUF_INIT;
 
-	if (!o->found_commits_only || is_local_url(o->channel_url))
+	if (!may_be_commit(name))
 		return 0;
 	if (is_commit(name)) {
 		found_path(o, name, &path);
@@ -453,8 +476,8 @@ check_commit(const char *name, const struct resolve_options *o, struct err *e)
 			return 0;
 	}
 	return err_set(e, ERR_NOT_FOUND,
-		       "the commit \"%s\" is not served: no channel or branch "
-		       "led this registry to it",
+		       "\"%s\" may be a commit, which is not served: no "
+		       "channel or branch led this registry to it",
 		       name);
 }
 
@@ -463,17 +486,18 @@ channel_resolve(const char *name, bool configured,
 		const struct resolve_options *o, struct revision *ret,
 		struct err *e)
 {
+	bool restricted = o->found_commits_only && !configured &&
+			  !is_local_url(o->channel_url);
 	AUTO(buf) struct buf id = BUF_INIT;
 	bool found = false;
 
 	if (is_commit(name))
 		buf_adds(&id, name);
-	else if (look_up(name, o, &found, &id, e) < 0)
+	else if (look_up(name, restricted, o, &found, &id, e) < 0)
 		return -1;
-	if (found && remember_found(o, id.p, e) < 0)
-		return -1;
-	if (!found && !configured && (id.len > 0 || is_short_commit(name)) &&
-	    check_commit(name, o, e) < 0)
+	if (found && o->found_commits_only)
+		remember_found(o, id.p);
+	if (!found && restricted && check_commit(name, o, e) < 0)
 		return -1;
 	if (id.len > 0 && channel_fetch_tree(name, id.p, o, e) < 0)
 		return -1;

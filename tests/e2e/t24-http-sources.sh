@@ -175,7 +175,6 @@ is "$(sent '200 GET /git/set.git/archive/')" 2 "    is sent once"
 
 # A host also has what is in anybody's copy of the repository.
 at=$(git_set rev-parse HEAD)
-first=$(git_set rev-parse HEAD~1)
 strange() { # MARK: a commit that is on no branch
 	local commit
 	commit=$(git_set commit-tree -m "$1" "HEAD^{tree}")
@@ -187,13 +186,29 @@ strange() { # MARK: a commit that is on no branch
 }
 is "$(http "$url/v2/word/manifests/$(strange one)")" 200 \
 	"any commit of the host, as a tag"
+[ ! -e "$VAR/storage/state/commits" ]
+ok $? "  and what names led to is not remembered"
 registry_stop
+expire
+rm -rf "$VAR/storage/state/commits"
+touch "$VAR/storage/state/commits" # in the way of a directory
 strange=$(strange two)
 CHANNEL=trunk FIRN_CHANNEL_URL=$www/git/set.git/archive/%s.tar.gz \
 	FIRN_CHANNEL_COMMITS=0 registry_start || { ok 1 "a host"; finish; }
-is "$(http "$url/v2/word/manifests/latest")" 200 "FIRN_CHANNEL_COMMITS=0: latest"
-is "$(http "$url/v2/word/manifests/$at")" 200 "  the commit that it was at"
-is "$(http "$url/v2/word/manifests/$first")" 200 "  the one before"
+is "$(http "$url/v2/word/manifests/latest")" 200 \
+	"FIRN_CHANNEL_COMMITS=0: latest, though its commit can't be remembered"
+grep -q '"event":"source.found"' "$VAR/firn.log"
+ok $? "  as the log says"
+rm "$VAR/storage/state/commits"
+expire
+is "$(http "$url/v2/word/manifests/latest")" 200 "  latest is looked up anew"
+change host-seven
+archive
+expire
+is "$(http "$url/v2/word/manifests/latest")" 200 "  and moves"
+is "$(http "$url/v2/word/manifests/$(git_set rev-parse HEAD)")" 200 \
+	"  the commit that it is at"
+is "$(http "$url/v2/word/manifests/$at")" 200 "  the one before"
 for tag in "$strange" "${strange:0:9}"; do
 	is "$(http "$url/v2/word/manifests/$tag")" 404 "  but no other: $tag"
 	like "$(jq -r '.errors[0].message' "$tmp/body")" \

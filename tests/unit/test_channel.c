@@ -69,6 +69,82 @@ test_too_large(void)
 	(void)close(listener);
 }
 
+/* --- names that may be commits */
+
+static const struct {
+	const char *name;
+	bool asked; /* without a lookup */
+} names[] = {
+	{"nixos-24.05", true},
+	{"nixpkgs-24.05-darwin", true},
+	{"nixos-unstable-small", true},
+	{"abc", true},
+	{"0123456789abcdef0123456789abcdef01234567", false},
+	{"0123456789ABCDEF0123456789abcdef01234567", false},
+	{"0123456", false},
+	{"ABCDEF0", false},
+	{"abcd", false},
+	{"x-1-gabcdef0123", false},
+	{"20240101", false},
+	{"set-abcdef0.tar.gz", false},
+};
+
+/* Nothing listens there: who asks gets no answer. */
+static void
+check_name(const char *url, const char *location, const char *name,
+	   enum err_kind kind, const char *says)
+{
+	const struct source s = {.kind = SOURCE_CHANNEL, .location = location};
+	struct err e = ERR_INIT;
+	struct revision r;
+
+	options.channel_url = url;
+	ok(resolve_revision(&s, name, &options, &r, &e) < 0 && e.kind == kind &&
+		   strstr(e.msg, says),
+	   "%s: %s", name, e.msg);
+}
+
+#define REFUSED ERR_NOT_FOUND, "may be a commit, which is not served"
+#define FETCHED ERR_UPSTREAM, "the package set: 127.0.0.1:1"
+#define LOOKED_UP ERR_UPSTREAM, "git"
+
+static void
+test_names(void)
+{
+	static const char plain[] = "http://127.0.0.1:1/x/tar/%s";
+	static const char archive[] = "http://127.0.0.1:1/x/archive/%s.tar";
+	AUTO(buf) struct buf path = BUF_INIT;
+
+	buf_adds(&path, getenv("PATH"));
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		check_name(plain, "main", names[i].name, FETCHED);
+	options.found_commits_only = true;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *name = names[i].name;
+
+		if (names[i].asked)
+			check_name(plain, "main", name, FETCHED);
+		else
+			check_name(plain, "main", name, REFUSED);
+		check_name(plain, name, "latest", FETCHED);
+		check_name("/none/%s", "main", name, ERR_NOT_FOUND,
+			   "there is no channel");
+	}
+	/* Where names can be looked up, and the host is down. */
+	check_name(archive, names[4].name, "latest", FETCHED);
+	check_name(archive, "main", names[4].name, REFUSED);
+	for (size_t i = 5; i < ARRAY_LEN(names); i++)
+		check_name(archive, "main", names[i].name, LOOKED_UP);
+	check_name(archive, "main", "latest", FETCHED);
+	/* Or there is no git. */
+	(void)setenv("PATH", "/none", 1);
+	check_name(archive, "main", names[6].name, LOOKED_UP);
+	(void)setenv("PATH", path.p, 1);
+	options.found_commits_only = false;
+	check_name(archive, "main", names[6].name, FETCHED);
+}
+
 /* --- trees */
 
 /* The tarball of the channel "x", a file of ours. */
@@ -152,6 +228,7 @@ main(void)
 	tree_init();
 	options.state_path = tree_path("state");
 	test_too_large();
+	test_names();
 	options.channel_url = make_channel();
 	test_lost_tree();
 	test_left_over();
