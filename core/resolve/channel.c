@@ -8,6 +8,7 @@
  * address the tarball itself says whether it is another one, by its digest;
  * over HTTP, a server that knows ETag is asked for what is new only.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,19 +29,16 @@
 #define UNPACK_TIMEOUT_S 900u
 #define REDIRECTS 5u
 
-/* The URL of a name: the one %s is replaced. */
-static int
-make_url(const char *template, const char *name, struct buf *to, struct err *e)
+/* The URL of a name: the one %s, without which there is no start, is it. */
+static void
+make_url(const char *template, const char *name, struct buf *to)
 {
 	const char *p = strstr(template, "%s");
 
-	if (!p)
-		return err_set(e, ERR_SYSTEM,
-			       "FIRN_CHANNEL_URL has no %%s in it");
+	assert(p);
 	buf_add(to, template, (size_t)(p - template));
 	buf_adds(to, name);
 	buf_adds(to, p + 2);
-	return 0;
 }
 
 static int
@@ -152,21 +150,14 @@ add_tree(const struct resolve_options *o, const char *file, const char *id,
 static int
 digest_file(const char *path, struct digest *ret, struct err *e)
 {
-	AUTO(hasher) struct hasher h;
 	AUTO(fd) int fd = -1;
-	char chunk[65536];
-	size_t n;
+	struct stat st;
 
-	hasher_init(&h);
 	if (fs_open_read(path, &fd, e) < 0)
 		return -1;
-	do {
-		if (fs_read(fd, chunk, sizeof(chunk), &n, e) < 0)
-			return -1;
-		hasher_add(&h, chunk, n);
-	} while (n > 0);
-	hasher_finish(&h, ret);
-	return 0;
+	if (fstat(fd, &st) < 0)
+		return err_set_errno(e, ERR_SYSTEM, errno, "stat %s", path);
+	return fs_hash_range(fd, 0, (uint64_t)st.st_size, ret, e);
 }
 
 /* "sha256-HEX", or what the revision is known by already (a commit). */
@@ -340,8 +331,7 @@ take_url(const struct resolve_options *o, const char *name, struct buf *id,
 	AUTO(buf) struct buf url = BUF_INIT;
 	const char *file;
 
-	if (make_url(o->channel_url, name, &url, e) < 0)
-		return -1;
+	make_url(o->channel_url, name, &url);
 	if (!is_local_url(url.p))
 		return download(o, url.p, name, id, e);
 	file = local_path(url.p);
@@ -355,8 +345,7 @@ channel_check(const char *name, const struct resolve_options *o, struct err *e)
 {
 	AUTO(buf) struct buf url = BUF_INIT;
 
-	if (make_url(o->channel_url, name, &url, e) < 0)
-		return -1;
+	make_url(o->channel_url, name, &url);
 	if (is_local_url(url.p) && access(local_path(url.p), R_OK) < 0)
 		return err_set_errno(e, ERR_UPSTREAM, errno, "%s", url.p);
 	return 0;
@@ -421,8 +410,7 @@ found_path(const struct resolve_options *o, const char *commit, struct buf *to)
 	}
 }
 
-/* If it fails, the commit is not served by its digits until it is found anew.
- */
+/* If this fails, the commit is not served until a name leads to it again. */
 static void
 remember_found(const struct resolve_options *o, const char *commit)
 {

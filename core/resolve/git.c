@@ -164,8 +164,6 @@ git_run(struct git *g, const char *repo, const char *index, uint64_t timeout_s,
 	return r;
 }
 
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
 /* git's last "fatal:" line, else its last line. */
 static int
 fail_git(const struct git *g, const struct tool_result *res, const char *what,
@@ -383,17 +381,11 @@ read_time(struct git *g, const char *repo, const char *commit, uint64_t *ret,
 	  struct err *e)
 {
 	AUTO(tool_result) struct tool_result res = TOOL_RESULT_INIT;
-	struct str s;
 
 	if (git_run(g, repo, NULL, ASK_TIMEOUT_S,
 		    WORDS("log", "-1", "--format=%ct", commit), &res, e) < 0)
 		return -1;
-	s = (struct str){.p = res.output.p, .n = res.output.len};
-	if (s.n > 0 && s.p[s.n - 1] == '\n')
-		s.n--;
-	/* A commit may have been made before 1970. */
-	if (res.exit_code != 0 || !str_to_u64(s, UINT32_MAX, ret))
-		*ret = 0;
+	*ret = tool_result_time(&res);
 	return 0;
 }
 

@@ -117,6 +117,15 @@ void tool_result_release(struct tool_result *r);
 /* The full commit that git printed, alone; false when it did not. */
 bool tool_result_commit(const struct tool_result *r, char ret[41]);
 
+/*
+ * The time that "git log --format=%ct" printed; 0 when it did not, and for
+ * that of a commit that was made before 1970.
+ */
+uint64_t tool_result_time(const struct tool_result *r);
+
+/* Words for a command, with the NULL behind them. */
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
 static inline void
 tool_result_auto(struct tool_result *r)
 {

@@ -42,6 +42,17 @@ tool_result_commit(const struct tool_result *r, char ret[41])
 	return is_commit(ret);
 }
 
+uint64_t
+tool_result_time(const struct tool_result *r)
+{
+	struct str s = {.p = r->output.p, .n = r->output.len};
+	uint64_t t;
+
+	if (s.n > 0 && s.p[s.n - 1] == '\n')
+		s.n--;
+	return r->exit_code == 0 && str_to_u64(s, UINT32_MAX, &t) ? t : 0;
+}
+
 int
 tool_run(const struct resolve_options *o, const char *const *argv,
 	 const char *const *envp, uint64_t timeout_s, struct tool_result *ret,

@@ -11,6 +11,8 @@
  * repository and an index of ours, which share the objects of theirs: their
  * configuration, and the filters, hooks and monitors in it, is not read. Our
  * attributes come before those of the tree: files are compared as they are.
+ * To say where their HEAD is, git (rev-parse) does read their configuration;
+ * it runs nothing that is in it for that.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -27,7 +29,6 @@
 #include "core/sys/log.h"
 
 #define TIMEOUT_S 120u
-#define WORDS(...) ((const char *const[]){"git", __VA_ARGS__, NULL})
 
 struct work_tree {
 	const struct resolve_options *o;
@@ -88,7 +89,8 @@ read_head(struct work_tree *t, bool *ret_found, char ret[41], struct err *e)
 	AUTO(tool_result) struct tool_result res = TOOL_RESULT_INIT;
 
 	if (run(t,
-		WORDS(arena_printf(&t->arena, "--git-dir=%s/.git", t->path),
+		WORDS("git",
+		      arena_printf(&t->arena, "--git-dir=%s/.git", t->path),
 		      "rev-parse", "--verify", "--quiet", "HEAD"),
 		ret_found, &res, e) < 0)
 		return -1;
@@ -104,7 +106,8 @@ make_ours(struct work_tree *t, struct err *e)
 	const char *path = arena_printf(&t->arena, "%s/attributes", info);
 	bool good;
 
-	if (run(t, WORDS("init", "-q", "--template="), &good, &res, e) < 0)
+	if (run(t, WORDS("git", "init", "-q", "--template="), &good, &res, e) <
+	    0)
 		return -1;
 	if (!good)
 		return err_set(e, ERR_SYSTEM, "git init: %s", res.messages.p);
@@ -133,15 +136,16 @@ is_clean(struct work_tree *t, const char *commit, bool *ret, struct err *e)
 	if (make_ours(t, e) < 0)
 		return -1;
 	/* What is known of files that are the same in both is kept. */
-	if (run(t, WORDS("read-tree", "-m", commit), ret, &res, e) < 0)
+	if (run(t, WORDS("git", "read-tree", "-m", commit), ret, &res, e) < 0)
 		return -1;
 	if (*ret &&
-	    run(t, WORDS("update-index", "--refresh"), ret, &res, e) < 0)
+	    run(t, WORDS("git", "update-index", "--refresh"), ret, &res, e) < 0)
 		return -1;
-	if (*ret && run(t, WORDS("ls-files", "--others"), ret, &res, e) < 0)
+	if (*ret &&
+	    run(t, WORDS("git", "ls-files", "--others"), ret, &res, e) < 0)
 		return -1;
 	*ret = *ret && res.output.len == 0;
-	if (*ret && run(t, WORDS("ls-files", "-s"), ret, &res, e) < 0)
+	if (*ret && run(t, WORDS("git", "ls-files", "-s"), ret, &res, e) < 0)
 		return -1;
 	*ret = *ret && !has_submodules(&res.output);
 	return 0;
@@ -151,17 +155,12 @@ static int
 read_time(struct work_tree *t, const char *commit, uint64_t *ret, struct err *e)
 {
 	AUTO(tool_result) struct tool_result res = TOOL_RESULT_INIT;
-	struct str s;
 	bool good;
 
-	if (run(t, WORDS("log", "-1", "--format=%ct", commit), &good, &res, e) <
-	    0)
+	if (run(t, WORDS("git", "log", "-1", "--format=%ct", commit), &good,
+		&res, e) < 0)
 		return -1;
-	s = (struct str){.p = res.output.p, .n = res.output.len};
-	if (s.n > 0 && s.p[s.n - 1] == '\n')
-		s.n--;
-	if (!good || !str_to_u64(s, UINT32_MAX, ret))
-		*ret = 0;
+	*ret = tool_result_time(&res);
 	return 0;
 }
 

@@ -156,14 +156,6 @@ print(struct walk *w, const char *const *paths, size_t n,
 }
 
 int
-fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP], struct err *e)
-{
-	struct walk w = {.files = 0};
-
-	return print(&w, &path, 1, ret, e);
-}
-
-int
 fingerprint_work_tree(const char *path, char ret[FINGERPRINT_CAP],
 		      bool *ret_plain, struct err *e)
 {

@@ -24,25 +24,20 @@ struct err;
 #define FINGERPRINT_PREFIX "tree-"
 #define FINGERPRINT_CAP 48
 
-/*
- * A tree of more than FINGERPRINT_MAX_FILES entries is ERR_SYSTEM, as is one
- * that can't be read, and what is no directory.
- */
+/* How many entries a tree may have. */
 #define FINGERPRINT_MAX_FILES 2000000u
 
-MUST_CHECK int fingerprint_tree(const char *path, char ret[FINGERPRINT_CAP],
-				struct err *e);
-
 /*
- * The same without a repository of git, ".git", at its top. *ret_plain: there
- * is one, and otherwise nothing that git would not know of: no directory
- * that is empty, no other repository, neither a socket nor the like.
+ * Of a directory, without a repository of git, ".git", at its top.
+ * *ret_plain: there is one, and otherwise nothing that git would not know of:
+ * no directory that is empty, no other repository, neither a socket nor the
+ * like. ERR_SYSTEM for what is larger, can't be read, or is no directory.
  */
 MUST_CHECK int fingerprint_work_tree(const char *path,
 				     char ret[FINGERPRINT_CAP], bool *ret_plain,
 				     struct err *e);
 
-/* The same over n files or directories, what they are called included. */
+/* Of n files or directories, all of each, and what they are called. */
 MUST_CHECK int fingerprint_paths(const char *const *paths, size_t n,
 				 char ret[FINGERPRINT_CAP], struct err *e);
 

@@ -32,8 +32,9 @@ static const char *
 print(const char *path, char ret[FINGERPRINT_CAP])
 {
 	struct err e = ERR_INIT;
+	bool plain;
 
-	must(fingerprint_tree(path, ret, &e), &e);
+	must(fingerprint_work_tree(path, ret, &plain, &e), &e);
 	return ret;
 }
 
@@ -225,18 +226,19 @@ test_errors(void)
 {
 	char text[FINGERPRINT_CAP];
 	struct err e = ERR_INIT;
+	bool plain;
 
-	ok(fingerprint_tree(tree_path("none"), text, &e) < 0 &&
+	ok(fingerprint_work_tree(tree_path("none"), text, &plain, &e) < 0 &&
 		   e.kind == ERR_SYSTEM,
 	   "no tree: %s", e.msg);
 	err_clear(&e);
 	tree_link(tree_path("dangling"), "nowhere");
-	ok(fingerprint_tree(tree_path("dangling"), text, &e) < 0 &&
+	ok(fingerprint_work_tree(tree_path("dangling"), text, &plain, &e) < 0 &&
 		   e.kind == ERR_SYSTEM,
 	   "a link that dangles: %s", e.msg);
 	err_clear(&e);
 	tree_file(tree_path("file"), "x");
-	ok(fingerprint_tree(tree_path("file"), text, &e) < 0 &&
+	ok(fingerprint_work_tree(tree_path("file"), text, &plain, &e) < 0 &&
 		   e.kind == ERR_SYSTEM,
 	   "a file: %s", e.msg);
 }
