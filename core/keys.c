@@ -43,16 +43,6 @@ add_policy(struct hasher *h, const struct key_policy *p)
 	add_limits(h, p);
 }
 
-/* A channel of the same name is another one where its tarballs are others. */
-static void
-add_source(struct hasher *h, const struct source *s)
-{
-	hasher_field_str(h, source_kind_name(s->kind));
-	hasher_field_str(h, s->location);
-	if (s->kind == SOURCE_CHANNEL)
-		hasher_field_str(h, s->channel_url);
-}
-
 void
 key_revision(const struct source *s, const char *tag, struct digest *ret)
 {
@@ -60,7 +50,7 @@ key_revision(const struct source *s, const char *tag, struct digest *ret)
 
 	hasher_init(&h);
 	hasher_field_str(&h, "revision");
-	add_source(&h, s);
+	source_hash(s, &h);
 	hasher_field_str(&h, tag);
 	hasher_finish(&h, ret);
 }
@@ -102,7 +92,7 @@ key_image(const struct key_settings *k, const struct source *s,
 	hasher_init(&h);
 	hasher_field_str(&h, "image");
 	add_settings(&h, k);
-	add_source(&h, s);
+	source_hash(s, &h);
 	hasher_field_str(&h, r->id);
 	hasher_field_str(&h, r->overlays);
 	add_policy(&h, &k->policy);

@@ -15,6 +15,8 @@
 
 #include "core/base/attr.h"
 
+struct hasher;
+
 enum source_kind {
 	SOURCE_PATH,    /* a local directory */
 	SOURCE_CHANNEL, /* a channel, branch or commit of nixpkgs */
@@ -34,6 +36,9 @@ struct source {
 
 /* "path", "channel", "git", "flake": stable, part of keys. */
 const char *source_kind_name(enum source_kind kind);
+
+/* What tells a source from others, into the hash of a key. */
+void source_hash(const struct source *s, struct hasher *h);
 
 #define REVISION_CAP 128
 

@@ -288,6 +288,8 @@ copy_request(struct arena *a, const struct nix_request *r)
 
 	*source = *r->source;
 	source->location = arena_strdup(a, r->source->location);
+	if (r->source->channel_url)
+		source->channel_url = arena_strdup(a, r->source->channel_url);
 	*revision = *r->revision;
 	for (size_t i = 0; i < r->n_packages; i++)
 		packages[i] = arena_strdup(a, r->packages[i]);

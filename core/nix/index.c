@@ -41,9 +41,7 @@ nix_index_key(const struct nix_request *r, struct nix_index_key *ret)
 
 	hasher_init(&h);
 	hasher_field_str(&h, magic);
-	hasher_field_str(&h, source_kind_name(r->source->kind));
-	hasher_field_str(&h, r->source->location);
-	hasher_field_str(&h, r->source->channel_url);
+	source_hash(r->source, &h);
 	hasher_field_str(&h, r->revision->id);
 	hasher_field_str(&h, r->revision->overlays);
 	hasher_field_str(&h, r->system);
