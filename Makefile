@@ -484,7 +484,8 @@ asan tsan:
 # It does not know pidfd_open, so what starts processes can't run; leaks, and
 # inputs by the hundred, are for asan, which is ten times as fast.
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=no
-VALGRIND_NOT := $(patsubst %,$(B)/tests/test_%,nix nix_faults proc sources)
+VALGRIND_NOT := $(patsubst %,$(B)/tests/test_%,channel nix nix_faults \
+	proc sources)
 .PHONY: valgrind
 valgrind:
 	$(MAKE) VARIANT=$@ valgrind-run
