@@ -65,6 +65,8 @@ test_too_large(void)
 	ok(resolve_revision(&s, "latest", &options, &r, &e) < 0 &&
 		   e.kind == ERR_UPSTREAM && strstr(e.msg, "too much"),
 	   "a tarball that is too large is the server's fault: %s", e.msg);
+	/* Where nobody asked, it waits still. */
+	(void)shutdown(listener, SHUT_RDWR);
 	(void)pthread_join(thread, NULL);
 	(void)close(listener);
 }
@@ -225,6 +227,7 @@ int
 main(void)
 {
 	log_set_level(LOG_ERROR);
+	(void)setenv("no_proxy", "127.0.0.1", 1);
 	tree_init();
 	options.state_path = tree_path("state");
 	test_too_large();
